@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from visionzoo.analysis.data_check import Options, check_data
+from visionzoo.analysis.data_check.images import equal_volumes
 from visionzoo.analysis.data_check.sources import source_of_config, sources_of_folder
 from visionzoo.cli import main
 from visionzoo.config import load_config
@@ -323,6 +324,21 @@ def test_faults_of_volume_pairs(tmp_path):
     assert findings == {"labels that only one image of a pair has": 1}
 
 
+def test_copies_of_volumes_are_found(tmp_path):
+    for number, name in enumerate("abc"):
+        np.save(tmp_path / f"{name}.npy", np.arange(60.0).reshape(6, 10) + number)
+    shutil.copy(tmp_path / "a.npy", tmp_path / "copy.npy")
+    uses = [("train", "a"), ("train", "b"), ("train", "copy"), ("val", "copy"), ("val", "b"), ("val", "gone")]
+    found = [
+        (split, issue.kind, Path(issue.place).name)
+        for split, issue in equal_volumes((split, f"{tmp_path}/{name}.npy") for split, name in uses)
+    ]
+    assert found == [
+        ("train", "duplicated volumes", "copy.npy"),
+        ("val", "volumes that another split has too", "copy.npy"),
+    ]
+
+
 # --- command ---
 
 
@@ -340,6 +356,31 @@ def test_exit_codes_and_json(tmp_path, capsys):
     assert main(["check-data", f"coco:{tmp_path / 'nothing'}", "-q"]) == 2
     assert main(["check-data", str(folder), "--max-samples", "0"]) == 2
     assert "error:" in capsys.readouterr().err
+    assert main(["check-data", str(folder), "--jobs", "-3"]) == 2
+    assert "error: --jobs: expected a whole number above 0, found -3" in capsys.readouterr().err
+
+
+def test_a_coco_folder_without_an_object_is_of_this_layout(tmp_path):
+    folder = copied("coco", tmp_path)
+    for split in ("train", "val"):
+        edited(folder / f"annotations/instances_{split}2017.json", lambda record: record.update(annotations=[]))
+    report, findings, notes = checked(folder)
+    assert "CocoDetection" in report.splits["train"]
+    assert "folders without a known layout" not in findings
+    assert findings["splits without any object"] == 2
+    assert notes["images without an object"] == 6
+
+
+def test_a_folder_of_two_layouts_states_a_finding_once(tmp_path):
+    folder = copied("coco", tmp_path)
+    shutil.copytree(resolve_data_root(SMALL["classes"]) / "train", folder / "train")
+    shutil.copytree(resolve_data_root(SMALL["classes"]) / "val", folder / "val")
+    image = sorted((folder / "train2017").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:-40])
+    assert len(sources_of_folder(folder)) > 1
+    _, findings, notes = checked(folder)
+    assert [findings[kind] for kind in findings if "truncated" in kind] == [1]
+    assert notes["folders of several layouts"] == 1
 
 
 def test_a_folder_without_annotations_is_a_finding_and_its_images_are_read(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,8 +18,11 @@ import two_reports
 from static_page import StaticPage
 
 from visionzoo.config import load_config
+from visionzoo.engine import reporting
 from visionzoo.engine.evidence import MOST, Collected, EvidenceHook
 from visionzoo.engine.testing import test
+from visionzoo.registry import task_names
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.run_report import Example
 from visionzoo.tasks import task_of
 from visionzoo.tasks.classification import Classification
@@ -124,3 +129,28 @@ def test_a_report_that_fails_keeps_the_numbers(
 
     outcome = test(load_config(toy_config), weights=tmp_path / "run", work_dir=tmp_path / "third", report=False)
     assert {path.name for path in (tmp_path / "third").iterdir()} == {"metrics.json", "report.md", "logs"}
+
+
+def test_a_figure_that_cannot_be_drawn_is_missing_alone() -> None:
+    def fail() -> Figure:
+        raise ValueError("broken here")
+
+    one = Figure("one", "One", np.zeros((4, 6, 3), np.uint8), "A sentence.")
+    evidence, plan, notes = Collected(), SimpleNamespace(classes=None), list[str]()
+    drafts = [Draft("Lost", fail), Draft("One", lambda: one), one]
+    with patch.object(Counting, "figures", lambda self, records, names: drafts):
+        assert reporting._figures("counting", evidence, plan, notes) == [one, one]  # type: ignore[arg-type]
+    assert notes == ['The figure "Lost" of counting is missing: ValueError: broken here.']
+
+
+def test_an_interrupted_report_states_where_the_numbers_are(tmp_path: Path) -> None:
+    notes: list[str] = []
+    with pytest.raises(KeyboardInterrupt), reporting.numbers_kept(tmp_path, notes.append):
+        raise KeyboardInterrupt
+    assert notes == [f"stopped before the report was complete; the numbers are in {tmp_path}/metrics.json"]
+
+
+def test_every_task_states_what_its_error_is() -> None:
+    for name in task_names():
+        assert re.match("(1 less|the|minus) ", task_of(name).error_text), name
+        assert not task_of(name).error_text.endswith("."), name

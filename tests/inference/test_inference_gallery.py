@@ -101,14 +101,25 @@ def has_images(out, entry, *, original=True):
 def test_every_task_lists_its_images(task, tmp_path):
     written(tmp_path / "out", [predicted(task, RESULTS[task]), failed(task, "b.png")])
     good, bad = entries(tmp_path / "out")
-    assert (good["name"], good["size"], good["image"]) == ("images/a.jpg", [WIDTH, HEIGHT], "a.jpg")
+    assert (good["name"], good["size"], good["image"]) == ("a.jpg", [WIDTH, HEIGHT], "a.jpg")
     small, drawn, original = has_images(tmp_path / "out", good)
     assert original == (WIDTH, HEIGHT)
     assert max(small) <= 320 < drawn[0] or small == drawn
     assert good["numbers"] or task == "instances"
     assert all((tmp_path / "out" / path).is_file() for path in good["files"])
-    assert bad == {"name": "images/b.png", "error": "images/b.png: it is too small </script>"}
+    assert bad == {"name": "b.png", "error": "b.png: it is too small </script>"}
     assert not (tmp_path / "out/vis").exists()
+
+
+def test_no_entry_has_a_path_of_the_machine(tmp_path):
+    folder = f"{tmp_path}/eve/images"
+    origin = Source(f"{folder}/cats/a.jpg", None, Path("cats/a.jpg"), columns={"fixed": f"{folder}/a.nii"})
+    bad = Prediction(origin, "detection", "toy", error=InputError(f"{folder}/cats/a.jpg: it is damaged"))
+    written(tmp_path / "out", [predicted("detection", RESULTS["detection"], origin=origin, group=folder), bad])
+    good, failure = entries(tmp_path / "out")
+    assert good["about"] == {"group": ".../eve/images", "fixed": ".../images/a.nii"}
+    assert (good["name"], failure["error"]) == ("cats/a.jpg", "cats/a.jpg: it is damaged")
+    assert str(tmp_path) not in (tmp_path / "out/gallery/entries.js").read_text()
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_reads_no_file(tmp_path):

@@ -74,3 +74,9 @@ def test_a_page_that_is_not_sound_is_found(tmp_path: Path, part: str) -> None:
     (tmp_path / "page.html").write_text(page("title", Html(part)), encoding="utf-8")
     with pytest.raises(AssertionError):
         StaticPage(tmp_path / "page.html").require_sound()
+
+
+def test_a_long_table_scrolls_in_a_box() -> None:
+    short, long = (table(["class"], [["cat"]] * rows, caption="t") for rows in (40, 41))
+    assert 'class="scroll"' in short
+    assert 'class="scroll long"' in long

@@ -26,7 +26,7 @@ def is_blue(image: np.ndarray) -> np.ndarray:
 def test_halves_stand_in_pairs_and_a_lone_one_is_wide() -> None:
     one, two, three = (drawn(*[half("a", [1.0, 2.0])] * count) for count in (1, 2, 3))
     assert one.shape == two.shape
-    assert three.shape[0] - two.shape[0] == 180
+    assert three.shape[0] - two.shape[0] == 200
     columns = np.flatnonzero(is_blue(one).any(axis=0))
     assert columns.max() - columns.min() > 850  # the whole width
     assert is_blue(two)[:, :500].any()
@@ -104,3 +104,10 @@ def test_a_long_run_keeps_its_extremes() -> None:
     assert drawn(Panel("a", [Line("a", list(range(100_000)), values)], wide=True)).shape[1] == 1000
     image = is_blue(drawn(Panel("a", [Line("a", list(range(100_000)), values)], wide=True)))
     assert np.ptp(np.flatnonzero(image.any(axis=1))) > 80
+
+
+def test_close_values_have_digits_and_at_least_two_ticks() -> None:
+    texts = [text for _, text in Axis(0.085178, 0.085222).ticks(4)]
+    assert texts[0].startswith("0.0851")
+    assert 2 <= len(texts) <= 5
+    assert len(Axis(0.137, 0.953).ticks(4)) >= 3

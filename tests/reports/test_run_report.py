@@ -44,6 +44,7 @@ def sample_report(name: str = "a.jpg", tasks: tuple[str, ...] = ("",)) -> RunRep
         tables={"toy": [{"class": WILD, "AP": 0.5, "n": 2}, {"class": "dog", "AP": -1.0, "n": 0}]},
         figures={task: [figure] for task in tasks},
         examples={task: [Example(2.5, 3, name, "7", images), Example(1.0, 0, name, "8")] for task in tasks},
+        errors=dict.fromkeys(tasks, "1 less the share that is right"),
         notes=[f"A part is missing: {WILD}."],
     )
 
@@ -69,6 +70,7 @@ def test_the_page_is_sound_and_nothing_comes_from_elsewhere(tmp_path: Path) -> N
         "Figures",
         "The 2 samples with the largest errors",
     ]
+    assert "The error of a sample is 1 less the share that is right." in page.texts["p"]
 
 
 def test_markdown_has_the_same_contents(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from visionzoo.metrics.referring import ReferMetric
 from visionzoo.metrics.registration import RegistrationMetric
 from visionzoo.metrics.saliency import SaliencyMetric
 from visionzoo.metrics.semantic import SemanticMetric
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.structures.panoptic import PanopticMap
 from visionzoo.tasks import task_of
 
@@ -35,8 +35,10 @@ def figures(task: str, samples: list[Any], names: list[str] | None = None, kept:
     records = [found.evidence(sample, names) for sample in samples]
     text = pickle.dumps(records)
     assert len(text) / len(records) < kept
-    drawn = found.figures([record for record in pickle.loads(text) if record is not None], names)
-    for each in drawn:
+    drafts = found.figures([record for record in pickle.loads(text) if record is not None], names)
+    drawn = [each.draw() if isinstance(each, Draft) else each for each in drafts]
+    for each, draft in zip(drawn, drafts, strict=True):
+        assert each.title.startswith(draft.title)
         assert each.image.dtype == np.uint8
         assert each.image.shape[1] <= 1000
         assert each.image.shape[2] == 3

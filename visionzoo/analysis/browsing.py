@@ -27,10 +27,10 @@ from visionzoo.models.preprocessing import TaskPreprocessor, unnormalised
 from visionzoo.models.wiring import fill_model
 from visionzoo.registry import MODELS
 from visionzoo.reports.captioned_sheets import Tile, captioned_sheet, hatched
-from visionzoo.reports.images import class_colour
+from visionzoo.reports.images import class_colour, enlarged, letter_height, magnified
 from visionzoo.tasks import Task, task_of
 
-_SIDE = 300  # pixels of a tile
+_SIDE, _LETTERS = 300, 13  # pixels of a tile and of letters in it
 _MOST_CLASSES = 40  # classes of the legend
 _SHORT = 5  # letters of a name to which its folders are added
 _MOVES = ("Resize", "Crop", "Scale", "Pad", "Affine", "Flip", "Rotate")  # words in the names of transforms
@@ -221,12 +221,19 @@ def _tile(
         drawn, lines = inner.repeat(scale, 0).repeat(scale, 1), (*lines, "no ground truth")
         sheet.without_truth += 1
     else:
-        drawn = task.draw(inner, truth, scale)
+        drawn = _drawn(task, inner, truth, scale, max(pixels.shape[:2]))
         lines = (*lines, *_about(sheet, truth, classes))
     if pixels.shape[:2] != (height, width):
         sheet.has_padding = True
         drawn = _on_canvas(pixels, drawn, (height, width), scale)
     return Tile(drawn, _caption(sample, number, image.shape[1:], lines))
+
+
+def _drawn(task: Task, image: np.ndarray, truth: Any, scale: int, longest: int) -> np.ndarray:
+    """Draw the truth with letters that remain readable after ``longest`` pixels of the input are reduced to a tile."""
+    reduction = _SIDE / (scale * longest)
+    with magnified(max(1.0, _LETTERS / (reduction * letter_height(enlarged(image, scale))))):
+        return task.draw(image, truth, scale)
 
 
 def _on_canvas(pixels: np.ndarray, drawn: np.ndarray, size: tuple[int, int], scale: int) -> np.ndarray:

@@ -53,8 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     splits = _splits(args.split)
-    if args.max_samples is not None and args.max_samples < 1:
-        raise ConfigError("--max-samples", expected="a whole number above 0", found=f"{args.max_samples}")
+    for option, number in (("--max-samples", args.max_samples), ("--jobs", args.jobs)):
+        if number is not None and number < 1:
+            raise ConfigError(option, expected="a whole number above 0", found=f"{number}")
     say_loading(quiet=args.quiet)
     with readers_on_stderr(quiet=args.quiet):
         report = _report(args, splits)
@@ -78,7 +79,7 @@ def _report(args: argparse.Namespace, splits: Sequence[str]) -> Report:
         return progress(items, total, title, quiet=args.quiet, plain=args.no_progress)
 
     jobs = args.jobs or os.cpu_count() or 1
-    options = Options(splits, args.max_samples, pixels=not args.quick, jobs=max(1, jobs), watch=watch)
+    options = Options(splits, args.max_samples, pixels=not args.quick, jobs=jobs, watch=watch)
     return check_data(_sources(args), args.data, options)
 
 

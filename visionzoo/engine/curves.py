@@ -19,14 +19,15 @@ from visionzoo.engine.rates import rates_of_run
 from visionzoo.errors import some_of
 from visionzoo.registry import HOOKS
 from visionzoo.reports.curves import Line, Panel, draw_panels
+from visionzoo.structures.undefined import defined
 from visionzoo.system.atomic import write_file
 
 FILES = ("losses.png", "metrics.png")
 
 # Keys of the message hub, which checkpoints hold: largest and smallest learning rate of each iteration, validations.
 _RATE, _LEAST_RATE, _VALIDATIONS = "curve/lr", "curve/lr_least", "validations"
-_ABSENT = -1.0  # the official tools' value for a number without samples
 _MOST = 24  # panels of an image
+_NARROW = 2  # lines whose names fit into a panel of half the width
 
 
 @HOOKS.register_module()
@@ -140,8 +141,7 @@ def _metric_panel(
 ) -> Panel:
     lines = []
     for name in names:
-        values = [each["metrics"].get(name, math.nan) for each in done]
-        y = [math.nan if value == _ABSENT else value for value in values]
+        y = [defined(each["metrics"].get(name, math.nan)) for each in done]
         label = name.rpartition("/")[2] if len(names) > 1 else name
         lines.append(Line(label, [each["epoch"] for each in done], y, dots=True))
     mark = None
@@ -151,7 +151,8 @@ def _metric_panel(
         if at is not None and math.isfinite(value):
             mark = (at["epoch"], value, f"best {shown(value)}, {best['step']}")
     has_values = any(math.isfinite(value) for line in lines for value in line.y)
-    return Panel(title, lines if has_values else [], mark=mark, empty="never a number")
+    wide = len(lines) > _NARROW
+    return Panel(title, lines if has_values else [], wide, mark=mark, empty="never a number")
 
 
 def _is_of(validation: Mapping[str, Any], step: str) -> bool:

@@ -17,6 +17,7 @@ from mmengine.visualization import LocalVisBackend, TensorboardVisBackend
 
 from visionzoo.errors import MissingExtra
 from visionzoo.registry import VISBACKENDS
+from visionzoo.structures.undefined import UNDEFINED
 
 # Records of mmengine that no user can act on: lists of all hooks and of all parameters with their learning rates, the
 # name of the process, and warnings about normal states. The config states which parts are frozen and accumulated, and
@@ -26,8 +27,8 @@ _NOISE = re.compile(
     r"|Gradient accumulative may slightly|\S+ is skipped since its requires_grad"
 )
 
-# -1 in a line of numbers, which is the official tools' value for a number without samples.
-_ABSENT = re.compile(r": -1\.0000(?=\s|$)")
+# A number without samples in a line of numbers.
+_ABSENT = re.compile(re.escape(f": {UNDEFINED:.4f}") + r"(?=\s|$)")
 
 
 @VISBACKENDS.register_module()

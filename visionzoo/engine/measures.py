@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.reports.document import literal, markdown
+from visionzoo.structures.undefined import defined
 from visionzoo.system.atomic import write_text
 
 Rows = Sequence[Mapping[str, Any]]
 
-_ABSENT = -1.0
 _WIDTH, _GAP, _FEW = 100, 3, 4  # characters of a line and between its columns; numbers that have a line each
 
 
@@ -148,14 +148,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 def shown(value: Any) -> str:
     """Return a number as text with four digits after the point.
 
-    -1 and nan are ``-``. The official tools give -1 for a number without samples, such as the AP of large objects in a
-    data set without them; the mean over no class is nan. No number of the zoo's metrics is negative.
+    A number without samples is ``-``: -1 of the official tools, see :mod:`visionzoo.structures.undefined`, and nan, the
+    mean over no class.
 
     Example:
         >>> shown(0.25), shown(-1.0), shown(math.nan), shown(3)
         ('0.2500', '-', '-', '3')
     """
-    value = _plain(value)
+    value = defined(_plain(value))
     if isinstance(value, float):
-        return "-" if value == _ABSENT or math.isnan(value) else f"{value:.4f}"
+        return "-" if math.isnan(value) else f"{value:.4f}"
     return str(value)

@@ -12,11 +12,11 @@ from visionzoo.config import load_config
 from visionzoo.config.files import SAVED
 from visionzoo.config.runs import facts_of, run_of
 from visionzoo.errors import InputError, ZooError
+from visionzoo.structures.undefined import UNDEFINED
 from visionzoo.system.paths import shown_path
 
 MEASURED = "metrics.json"
 _SCALARS = Path("logs", "scalars.json")
-_ABSENT = -1.0  # the official tools' value for a number without samples
 _OF_DATA = ("type", "data_root", "ann_file", "data_prefix", "split", "indices")
 
 
@@ -159,8 +159,9 @@ def _document(file: Path) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and value != _ABSENT
-    return float(value) if is_number else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return None if float(value) == UNDEFINED else float(value)
 
 
 def _config_of(file: Path, document: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

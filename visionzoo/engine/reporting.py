@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from visionzoo.engine.measures import scalars
 from visionzoo.engine.plan import RunPlan
 from visionzoo.errors import ZooError, counted
 from visionzoo.metrics.meaning import Meaning, meaning_of
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.run_report import Measured, RunReport, write_run_report
-from visionzoo.system.paths import shared_path
+from visionzoo.system.paths import shared_path, shown_path
 from visionzoo.tasks import task_of
 
 _PARTS = {"evidence": "evidence for figures", "errors": "error by sample", "images": "images of samples"}
@@ -48,13 +49,14 @@ def write_report(
     """
     notes: list[str] = []
     numbers = scalars(metrics)
-    stated, stated_note = _tried(lambda: card_numbers(plan, numbers, evaluator), ([], ""), "numbers of the card", notes)
+    unread = "numbers of the card are"
+    stated, stated_note = _tried(lambda: card_numbers(plan, numbers, evaluator), ([], ""), unread, notes)
     single = len(collected) == 1
-    figures, examples = {}, {}
+    figures, examples, errors = {}, {}, {}
     for name, evidence in collected.items():
         key = "" if single else name
-        figures[key] = _tried(lambda: _figures(name, evidence, plan), [], f"figures of {name}", notes)  # noqa: B023
-        examples[key] = evidence.examples
+        figures[key] = _figures(name, evidence, plan, notes)
+        examples[key], errors[key] = evidence.examples, task_of(name).error_text
         notes += _failed(evidence) + _about_examples(name, evidence)
     report = RunReport(
         title=str(facts.get("name")),
@@ -65,6 +67,7 @@ def write_report(
         tables=tables,
         figures=figures,
         examples=examples,
+        errors=errors,
         notes=notes,
     )
     for text in notes:
@@ -76,11 +79,21 @@ def write_report(
         return None
 
 
+@contextmanager
+def numbers_kept(folder: Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Note where the numbers are if the user interrupts the report."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"stopped before the report was complete; the numbers are in {shown_path(folder / 'metrics.json')}")
+        raise
+
+
 def _tried(make: Callable[[], Any], otherwise: Any, part: str, notes: list[str]) -> Any:
     try:
         return make()
     except Exception as error:
-        notes.append(f"The {part} are missing: {_text(error)}.")
+        notes.append(f"The {part} missing: {_text(error)}.")
         return otherwise
 
 
@@ -89,8 +102,18 @@ def _text(error: Exception) -> str:
     return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"
 
 
-def _figures(task: str, evidence: Collected, plan: RunPlan) -> list[Figure]:
-    return task_of(task).figures(evidence.in_order, plan.classes)
+def _figures(task: str, evidence: Collected, plan: RunPlan, notes: list[str]) -> list[Figure]:
+    """Return the figures of a task; one that cannot be drawn is missing, and a note states it."""
+    records = evidence.in_order
+    drafts = _tried(lambda: task_of(task).figures(records, plan.classes), [], f"figures of {task} are", notes)
+    figures = [_drawn(each, task, notes) for each in drafts]
+    return [each for each in figures if each is not None]
+
+
+def _drawn(figure: Figure | Draft, task: str, notes: list[str]) -> Figure | None:
+    if isinstance(figure, Figure):
+        return figure
+    return _tried(figure.draw, None, f'figure "{figure.title}" of {task} is', notes)
 
 
 def _failed(evidence: Collected) -> list[str]:

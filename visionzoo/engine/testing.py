@@ -18,7 +18,7 @@ from visionzoo.engine.loops import Interrupted
 from visionzoo.engine.measures import per_class_tables, protocols, scalars, write_measures
 from visionzoo.engine.plan import RunPlan, planned
 from visionzoo.engine.recorded_runs import settings_of_data
-from visionzoo.engine.reporting import write_report
+from visionzoo.engine.reporting import numbers_kept, write_report
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.engine.workdir import kept_if_it_works
@@ -122,7 +122,8 @@ def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dic
         collected = {} if evidence is None else evidence.gathered()
         if distributed.is_first() and evidence is not None:
             note = note_to_user(plan.options)
-            report = write_report(folder, plan, facts, metrics, tables, runner.test_evaluator, collected, note)
+            with numbers_kept(folder, note):
+                report = write_report(folder, plan, facts, metrics, tables, runner.test_evaluator, collected, note)
         return {
             "work_dir": runner.work_dir,
             "weights": weights,

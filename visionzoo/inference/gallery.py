@@ -26,6 +26,7 @@ from visionzoo.inference.gallery_page import gallery_page
 from visionzoo.inference.inferencer import Prediction
 from visionzoo.inference.result_files import Lines
 from visionzoo.reports.images import fitted
+from visionzoo.system.paths import shared_path
 from visionzoo.tasks import Task
 from visionzoo.tasks.inputs.base import Source
 
@@ -87,14 +88,26 @@ class Gallery:
             place: path of the input's files.
             files: paths of its files, relative to the output folder.
         """
-        about: dict[str, Any] = {"name": as_utf8(prediction.source.name), **_columns(prediction)}
+        name = as_utf8(listed_name(prediction.source))
+        about: dict[str, Any] = {"name": name, **_columns(prediction)}
         if prediction.error is not None or prediction.result is None:
-            return {**about, "error": str(prediction.error)}
+            return {**about, "error": str(prediction.error).replace(as_utf8(prediction.source.name), name)}
         shown: dict[str, Any] = {"size": list(prediction.size or ())}
         if prediction.image is not None:
             shown["image"] = place.with_suffix(".jpg").as_posix()
         overview = self._task.overview(prediction.result).to_json()
         return {**about, **shown, **overview, "files": [each for each in files if not each.startswith(f"{FOLDER}/")]}
+
+
+def listed_name(source: Source) -> str:
+    """Return the name of an input relative to the folder that was given, because a page is given to others.
+
+    Example:
+        >>> listed_name(Source("/home/eve/images/a/b.jpg", None, Path("a/b.jpg")))
+        'a/b.jpg'
+    """
+    place = source.place if source.frame is None else source.frame.video.place
+    return "/".join(Path(source.name).parts[-max(1, len(place.parts)) :])
 
 
 def is_listed(source: Source) -> bool:
@@ -116,4 +129,4 @@ def _columns(prediction: Prediction) -> Mapping[str, Any]:
     found |= {name: value for name, value in source.columns.items() if value not in (None, "")}
     if source.frame is not None and source.frame.seconds is not None:
         found["time"] = f"{source.frame.seconds:.2f} s"
-    return {"about": {name: as_utf8(str(value)) for name, value in found.items()}} if found else {}
+    return {"about": {name: as_utf8(shared_path(str(value))) for name, value in found.items()}} if found else {}

@@ -55,6 +55,9 @@ const make = (tag, values, ...children) => {
 const shown = (value) => Number.isInteger(value) ? String(value) : Number(value.toPrecision(4)).toString();
 const count = (number) => number.toLocaleString("en");
 
+/* The file name of a path without its suffix; other texts as they are. */
+const stem = (text) => text.includes("/") ? text.split("/").pop().replace(/\.[a-z]+(\.gz)?$/i, "") : text;
+
 /* The folder that all inputs share, which tiles leave out. */
 const shared = (() => {
   const names = all.map((entry) => entry.name), first = names[0] || "";
@@ -72,7 +75,7 @@ const counts = new Map();
 for (const entry of all) {
   const texts = Object.values(entry.about || {});
   entry.words = [entry.name, ...texts].join(" ").toLowerCase();
-  entry.further = texts.filter((text) => !entry.name.includes(text)).join(", ");
+  entry.further = texts.filter((text) => !entry.name.includes(stem(text))).join(", ");
   for (const name of Object.keys(entry.classes || {})) counts.set(name, (counts.get(name) || 0) + 1);
 }
 const ranked = [...counts].sort((a, b) => b[1] - a[1] || order.compare(a[0], b[0]));

@@ -21,7 +21,14 @@ INK, SOFT, GRID, FRAME, BACK = (40, 40, 40), (110, 110, 110), (228, 228, 228), (
 # Of Okabe and Ito, those that are readable on white.
 COLOURS: tuple[Colour, ...] = tuple(class_colour(label) for label in (4, 5, 2, 6, 1, 0))
 
-_DASH = 7  # pixels of a dash, and of a gap
+# Letters in pixels. Half of the smallest ones is still readable, as in a figure of half a page.
+TITLE, LABEL, TICK = 21, 17, 16
+
+# Pixels of dashes and gaps by turns; none for a solid line. Colours of equal lightness have different patterns, so that
+# lines also differ in grey.
+PATTERNS: tuple[tuple[int, ...], ...] = ((), (9, 5), (2, 4), (9, 4, 2, 4))
+REFERENCE = (7, 7)  # pattern of a line that is no data
+SAMPLE = 28  # pixels of a line in a legend
 
 
 @dataclass(frozen=True)
@@ -67,14 +74,14 @@ def draw_axes(pen: ImageDraw.ImageDraw, place: Place, *, whole: bool, counts: bo
         counts: only whole numbers on the axis of y.
     """
     left, top, right, bottom = place.edges
-    for value, text in place.up.ticks(min(10, max(3, (bottom - top) // 22)), whole=counts):
+    for value, text in place.up.ticks(min(10, max(3, (bottom - top) // 30)), whole=counts):
         row = bottom - float(place.up.shares(np.array([value]))[0]) * (bottom - top)
         pen.line(scaled(left, row, right, row), fill=GRID, width=SCALE)
-        write(pen, (left - 6, row), text, 12, SOFT, anchor="rm")
-    for value, text in place.across.ticks(max(3, (right - left) // 75), whole=whole):
+        write(pen, (left - 6, row), text, TICK, SOFT, anchor="rm")
+    for value, text in place.across.ticks(max(3, (right - left) // 90), whole=whole):
         column = left + float(place.across.shares(np.array([value]))[0]) * (right - left)
         pen.line(scaled(column, top, column, bottom), fill=GRID, width=SCALE)
-        write(pen, (column, bottom + 5), text, 12, SOFT, anchor="ma")
+        write(pen, (column, bottom + 5), text, TICK, SOFT, anchor="ma")
     pen.line(scaled(left, top, left, bottom), fill=FRAME, width=SCALE)
     pen.line(scaled(left, bottom, right, bottom), fill=FRAME, width=SCALE)
 
@@ -86,8 +93,7 @@ def draw_curve(
     y: np.ndarray,
     colour: Colour,
     width: int,
-    *,
-    dashed: bool = False,
+    pattern: Sequence[int] = (),
 ) -> None:
     """Draw a line through points; one whose y is not finite, or not positive on a logarithmic axis, breaks it.
 
@@ -97,26 +103,42 @@ def draw_curve(
         x, y: (N,) coordinates of the points.
         colour: RGB.
         width: width of the line in pixels of the canvas.
-        dashed: draw dashes.
+        pattern: pixels of dashes and gaps by turns; none for a solid line.
     """
     valid = np.isfinite(y) & ((y > 0) | (not place.up.is_log))
     for part in np.split(np.arange(len(x)), np.flatnonzero(~valid)):
         part = part[valid[part]]
         if len(part) > 1:
-            points = place.at(x[part], y[part])
-            for piece in _dashes(points) if dashed else [points]:
-                pen.line(
-                    [(float(column), float(row)) for column, row in piece], fill=colour, width=width, joint="curve"
-                )
+            _draw_line(pen, place.at(x[part], y[part]), colour, width, pattern)
 
 
-def _dashes(points: np.ndarray) -> list[np.ndarray]:
-    """Return the dashes of a line through points (N, 2) of the canvas, (2, 2) each."""
+def _draw_line(
+    pen: ImageDraw.ImageDraw, points: np.ndarray, colour: Colour, width: int, pattern: Sequence[int]
+) -> None:
+    """Draw a line through points (N, 2) of the canvas."""
+    for piece in _dashes(points, pattern) if pattern else [points]:
+        pen.line([(float(column), float(row)) for column, row in piece], fill=colour, width=width, joint="curve")
+
+
+def _dashes(points: np.ndarray, pattern: Sequence[int]) -> list[np.ndarray]:
+    """Return the dashes of a line through points (N, 2) of the canvas, (n, 2) each; they follow its corners."""
     lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])
-    starts = np.arange(0.0, lengths[-1], 2 * _DASH * SCALE)
-    ends = np.minimum(starts + _DASH * SCALE, lengths[-1])
-    places = [np.stack([np.interp(ends_, lengths, axis) for axis in points.T], 1) for ends_ in (starts, ends)]
-    return [np.stack(pair) for pair in zip(*places)]
+    steps = SCALE * np.array(pattern, dtype=float)
+    rounds = int(lengths[-1] // steps.sum()) + 1
+    bounds = np.concatenate([[0.0], np.cumsum(np.tile(steps, rounds))])
+    found = []
+    for start, end in zip(bounds[:-1:2], np.minimum(bounds[1::2], lengths[-1])):
+        if start < lengths[-1]:
+            inside = lengths[(lengths > start) & (lengths < end)]
+            at = np.concatenate([[start], inside, [end]])
+            found.append(np.stack([np.interp(at, lengths, axis) for axis in points.T], axis=1))
+    return found
+
+
+def draw_sample(pen: ImageDraw.ImageDraw, at: tuple[float, float], colour: Colour, pattern: Sequence[int] = ()) -> None:
+    """Draw a line of a legend; ``at`` is its left end."""
+    ends = np.array([scaled(*at), scaled(at[0] + SAMPLE, at[1])])
+    _draw_line(pen, ends, colour, 3 * SCALE, pattern)
 
 
 def draw_dots(
@@ -147,20 +169,29 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.nda
 
 def draw_legend(pen: ImageDraw.ImageDraw, names: Sequence[str], row: float, span: tuple[float, float]) -> None:
     """Write the names of lines in one row that ends at the right of a span, as many as fit, each with its colour."""
-    widths = [width_of(pen, name, 12) + 28 for name in names]
-    rest = {count: 90 if count < len(names) else 12 for count in range(len(names) + 1)}  # room for "and 9 more"
+    widths = [width_of(pen, name, TICK) + SAMPLE + 14 for name in names]
+    rest = {count: 110 if count < len(names) else 12 for count in range(len(names) + 1)}  # room for "and 9 more"
     room = span[1] - span[0]
     shown = next((count for count in range(len(names), 0, -1) if sum(widths[:count]) + rest[count] < room), 0)
     right = span[1]
     if shown < len(names):
-        write(pen, (right, row), f"and {len(names) - shown} more", 12, SOFT, anchor="rm")
-        right -= width_of(pen, f"and {len(names) - shown} more", 12) + 10
+        write(pen, (right, row), f"and {len(names) - shown} more", TICK, SOFT, anchor="rm")
+        right -= width_of(pen, f"and {len(names) - shown} more", TICK) + 10
     for number in reversed(range(shown)):
         left = right - widths[number]
-        colour = COLOURS[number % len(COLOURS)]
-        pen.line(scaled(left + 4, row, left + 18, row), fill=colour, width=3 * SCALE)
-        write(pen, (left + 22, row), names[number], 12, INK, anchor="lm")
+        draw_sample(pen, (left + 4, row), *look_of(number))
+        write(pen, (left + SAMPLE + 10, row), names[number], TICK, INK, anchor="lm")
         right = left
+
+
+def look_of(number: int) -> tuple[Colour, tuple[int, ...]]:
+    """Return the colour and the pattern of a line by its number.
+
+    Example:
+        >>> look_of(1), look_of(6)
+        (((213, 94, 0), (9, 5)), ((0, 114, 178), (2, 4)))
+    """
+    return COLOURS[number % len(COLOURS)], PATTERNS[number % len(PATTERNS)]
 
 
 def mixed(colour: Colour, share: float) -> Colour:

@@ -13,6 +13,8 @@ from visionzoo.reports.axes import (
     INK,
     SCALE,
     SOFT,
+    TICK,
+    TITLE,
     mixed,
     new_canvas,
     reduced,
@@ -24,7 +26,7 @@ from visionzoo.reports.axes import (
 from visionzoo.reports.ticks import Axis
 
 MOST = 30  # rows
-_WIDTH, _NAMES, _TOP, _BAR = 760, 200, 66, 14
+_WIDTH, _NAMES, _TOP, _BAR = 760, 230, 80, 18
 
 
 def draw_class_bars(title: str, names: Sequence[str], bars: Mapping[str, np.ndarray], high: float = 1.0) -> np.ndarray:
@@ -41,21 +43,21 @@ def draw_class_bars(title: str, names: Sequence[str], bars: Mapping[str, np.ndar
 
     Example:
         >>> draw_class_bars("IoU", ["sky", "sea"], {"IoU": np.array([0.9, np.nan])}).shape
-        (140, 760, 3)
+        (166, 760, 3)
     """
     step = _BAR * len(bars) + 8
-    height = _TOP + step * len(names) + 30
+    height = _TOP + step * len(names) + 34
     canvas, pen = new_canvas(_WIDTH, height)
-    write(pen, (14, 10), title, 17, INK)
+    write(pen, (14, 10), title, TITLE, INK)
     left, right = _NAMES, _WIDTH - 70
     for value, text in Axis(0.0, high).ticks(8):
         column = left + value / high * (right - left)
-        pen.line(scaled(column, _TOP - 4, column, height - 26), fill=GRID, width=SCALE)
-        write(pen, (column, height - 22), text, 12, SOFT, anchor="ma")
+        pen.line(scaled(column, _TOP - 4, column, height - 30), fill=GRID, width=SCALE)
+        write(pen, (column, height - 26), text, TICK, SOFT, anchor="ma")
     for row, name in enumerate(names):
         top = _TOP + row * step
-        text = shortened(pen, name, 12, _NAMES - 24)
-        write(pen, (left - 8, top + (step - 8) / 2), text, 12, INK, anchor="rm")
+        text = shortened(pen, name, TICK, _NAMES - 24)
+        write(pen, (left - 8, top + (step - 8) / 2), text, TICK, INK, anchor="rm")
         for number, values in enumerate(bars.values()):
             span = left, right, top + number * _BAR
             _draw_bar(pen, span, float(values[row]), high, COLOURS[number % len(COLOURS)])
@@ -103,19 +105,19 @@ def _draw_bar(
 ) -> None:
     left, right, top = span
     if not np.isfinite(value):
-        write(pen, (left + 6, top + _BAR / 2), "-", 11, SOFT, anchor="lm")
+        write(pen, (left + 6, top + _BAR / 2), "-", TICK, SOFT, anchor="lm")
         return
     end = left + min(max(value / high, 0.0), 1.0) * (right - left)
     if end > left:
         box = scaled(left, top + 1, max(end, left + 2), top + _BAR - 2)
         pen.rectangle(box, fill=mixed(colour, 0.75), outline=colour, width=SCALE)
-    write(pen, (end + 6, top + _BAR / 2), f"{value:.3f}", 11, SOFT, anchor="lm")
+    write(pen, (end + 6, top + _BAR / 2), f"{value:.3f}", TICK, SOFT, anchor="lm")
 
 
 def _draw_names(pen: ImageDraw.ImageDraw, names: Sequence[str]) -> None:
     left = float(_NAMES)
     for number, name in enumerate(names):
         colour = COLOURS[number % len(COLOURS)]
-        pen.rectangle(scaled(left, 42, left + 18, 54), fill=mixed(colour, 0.75), outline=colour, width=SCALE)
-        write(pen, (left + 24, 48), name, 12, INK, anchor="lm")
-        left += width_of(pen, name, 12) + 48
+        pen.rectangle(scaled(left, 47, left + 18, 63), fill=mixed(colour, 0.75), outline=colour, width=SCALE)
+        write(pen, (left + 24, 55), name, TICK, INK, anchor="lm")
+        left += width_of(pen, name, TICK) + 48

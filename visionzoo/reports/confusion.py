@@ -11,8 +11,11 @@ from visionzoo.reports.axes import (
     COLOURS,
     GRID,
     INK,
+    LABEL,
     SCALE,
     SOFT,
+    TICK,
+    TITLE,
     mixed,
     new_canvas,
     reduced,
@@ -26,7 +29,8 @@ from visionzoo.reports.images import Colour, label_font
 MOST = 20  # classes of a matrix
 _PAIRS = 20  # rows of the table
 _BLUE = COLOURS[0]
-_NAMES, _LETTERS = 150, 12
+_NAMES, _LETTERS = 180, TICK
+_SCALE, _OF_SCALE = 112, "1, share of the true class"  # width of the colours below the matrix; their text
 _UNITS = ("", "k", "M", "G")
 
 
@@ -46,14 +50,15 @@ def draw_confusion(
 
     Example:
         >>> draw_confusion("toy", np.array([[8, 2], [0, 5]]), ["cat", "dog"], ["cat", "dog"]).shape
-        (259, 460, 3)
+        (286, 460, 3)
     """
-    side = int(np.clip(640 // max(counts.shape), 30, 64))
+    side = int(np.clip(640 // max(counts.shape), 34, 64))
     longest = [max(label_font(_LETTERS).getlength(name) for name in names) for names in (rows, columns)]
-    left, top = (min(_NAMES, round(each)) + first for each, first in zip(longest, (44, 70)))
-    width = max(left + side * len(columns) + 24, 460)
-    canvas, pen = new_canvas(width, top + side * len(rows) + 38)
-    write(pen, (14, 10), title, 17, INK)
+    left, top = (min(_NAMES, round(each)) + first for each, first in zip(longest, (48, 84)))
+    texts = label_font(TITLE).getlength(title), left + _SCALE + label_font(TICK).getlength(_OF_SCALE)
+    width = max(left + side * len(columns) + 24, 460, round(max(texts)) + 28)
+    canvas, pen = new_canvas(width, top + side * len(rows) + 44)
+    write(pen, (14, 10), title, TITLE, INK)
     _draw_cells(pen, counts, counts.sum(1) if totals is None else totals, side, (left, top))
     for number, name in enumerate(columns):
         column = left + (number + 0.5) * side
@@ -61,8 +66,8 @@ def draw_confusion(
     for number, name in enumerate(rows):
         place = left - 8, top + (number + 0.5) * side
         write(pen, place, shortened(pen, name, _LETTERS, _NAMES), _LETTERS, INK, anchor="rm")
-    write(pen, (left + side * len(columns) / 2, 42), "predicted", 13, SOFT, anchor="mm")
-    write_up(canvas, (16, top + side * len(rows) / 2 + 16), "true", 13, SOFT)
+    write(pen, (left + side * len(columns) / 2, 52), "predicted", LABEL, SOFT, anchor="mm")
+    write_up(canvas, (16, top + side * len(rows) / 2 + 16), "true", LABEL, SOFT)
     _draw_scale(pen, (left, top + side * len(rows) + 14))
     return reduced(canvas)
 
@@ -120,7 +125,8 @@ def _draw_cells(
         if counts[row, column]:
             place = left + side / 2, top + side / 2
             text = short_count(int(counts[row, column]))
-            write(pen, place, text, 11 if len(text) > 3 and side < 40 else 12, _readable(colour), anchor="mm")
+            height = 13 if len(text) > 3 and side < 40 else 15
+            write(pen, place, text, height, _readable(colour), anchor="mm")
 
 
 def short_count(count: int) -> str:
@@ -143,8 +149,8 @@ def _readable(colour: Colour) -> Colour:
 def _draw_scale(pen: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:
     """Draw the colours of the shares from 0 to 1."""
     left, top = corner
-    write(pen, (left, top + 6), "0", 11, SOFT, anchor="rm")
+    write(pen, (left, top + 8), "0", TICK, SOFT, anchor="rm")
     for step in range(50):
         colour = mixed(_BLUE, step / 49)
-        pen.rectangle(scaled(left + 6 + 2 * step, top, left + 8 + 2 * step, top + 12), fill=colour)
-    write(pen, (left + 112, top + 6), "1, share of the true class", 11, SOFT, anchor="lm")
+        pen.rectangle(scaled(left + 6 + 2 * step, top, left + 8 + 2 * step, top + 16), fill=colour)
+    write(pen, (left + _SCALE, top + 8), _OF_SCALE, TICK, SOFT, anchor="lm")

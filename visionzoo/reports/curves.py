@@ -12,17 +12,20 @@ import numpy as np
 from PIL import ImageDraw
 
 from visionzoo.reports.axes import (
-    COLOURS,
     GRID,
     INK,
+    LABEL,
     SCALE,
     SOFT,
+    TICK,
+    TITLE,
     Place,
     draw_axes,
     draw_curve,
     draw_dots,
     draw_legend,
     draw_ring,
+    look_of,
     mixed,
     new_canvas,
     reduced,
@@ -31,14 +34,14 @@ from visionzoo.reports.axes import (
     width_of,
     write,
 )
-from visionzoo.reports.images import Colour
 from visionzoo.reports.ticks import Axis
 
 _WIDTH = 1000
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 26, 30, 26  # around the plot of a panel, in pixels
-_HEIGHT, _LOW = 180, 130  # height of a panel, and of one of learning rates
-_TITLE = 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 26, 36, 30  # around the plot of a panel, in pixels
+_HEIGHT, _LOW = 200, 150  # height of a panel, and of one of learning rates
+_TITLE, _FOOT = 46, 30
 _FEW = 50  # points of a line that is not averaged
+_WHOLE = 2  # length of an axis of x, in epochs or iterations, from which it has only whole numbers
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,13 @@ def draw_panels(title: str, panels: Sequence[Panel], x_label: str) -> np.ndarray
     Example:
         >>> panel = Panel("loss", [Line("loss", [1, 2, 3], [3.0, 2.0, 1.5], smooth=True)], wide=True)
         >>> draw_panels("toy", [panel], "iteration").shape
-        (246, 1000, 3)
+        (276, 1000, 3)
     """
     rows = _rows(panels)
     heights = [max(_LOW if panel.low else _HEIGHT for panel in row) for row in rows]
-    height = _TITLE + sum(heights) + 26
+    height = _TITLE + sum(heights) + _FOOT
     canvas, pen = new_canvas(_WIDTH, height)
-    write(pen, (14, 10), title, 17, INK)
+    write(pen, (14, 10), title, TITLE, INK)
     span = _span_of([value for panel in panels for line in panel.lines for value in line.x])
     top = _TITLE
     for row, tall in zip(rows, heights):
@@ -108,7 +111,7 @@ def draw_panels(title: str, panels: Sequence[Panel], x_label: str) -> np.ndarray
             left, width = (0, _WIDTH) if panel.wide else (place * _WIDTH // 2, _WIDTH // 2)
             _draw_panel(pen, panel, (left, top, left + width, top + tall), span)
         top += tall
-    write(pen, (_WIDTH // 2, height - 22), x_label, 13, SOFT, anchor="ma")
+    write(pen, (_WIDTH // 2, height - _FOOT + 4), x_label, LABEL, SOFT, anchor="ma")
     return reduced(canvas)
 
 
@@ -151,25 +154,25 @@ def _draw_panel(
     pen: ImageDraw.ImageDraw, panel: Panel, box: tuple[int, int, int, int], span: tuple[float, float]
 ) -> None:
     left, top, right, bottom = box[0] + _LEFT, box[1] + _TOP, box[2] - _RIGHT, box[3] - _BOTTOM
-    write(pen, (left, top - 12), panel.title, 13, INK, anchor="lm")
+    write(pen, (left, top - 14), panel.title, LABEL, INK, anchor="lm")
     values = np.concatenate([_shown_values(line) for line in panel.lines] or [np.empty(0)])
     if not values.size:
         pen.rectangle(scaled(left, top, right, bottom), outline=GRID, width=SCALE)
-        write(pen, ((left + right) / 2, (top + bottom) / 2), panel.empty, 14, SOFT, anchor="mm")
+        write(pen, ((left + right) / 2, (top + bottom) / 2), panel.empty, LABEL, SOFT, anchor="mm")
         return
     across, up = Axis.of_span(*span), Axis.around(values)
     place = Place(across, up, (left, top, right, bottom))
-    draw_axes(pen, place, whole=not any(value % 1 for value in span))
+    draw_axes(pen, place, whole=span[1] - span[0] >= _WHOLE)
     remarks = [panel.mark[2]] if panel.mark is not None else []
     remark = ", ".join([*remarks, *(["log scale"] if up.is_log else [])])
-    write(pen, (right, top - 12), remark, 12, SOFT, anchor="rm")
+    write(pen, (right, top - 14), remark, TICK, SOFT, anchor="rm")
     if len(panel.lines) > 1:
-        used = width_of(pen, panel.title, 13)
-        end = right - (width_of(pen, remark, 12) + 12 if remark else 0)
-        draw_legend(pen, [line.name for line in panel.lines], top - 12, (left + used, end))
+        used = width_of(pen, panel.title, LABEL)
+        end = right - (width_of(pen, remark, TICK) + 12 if remark else 0)
+        draw_legend(pen, [line.name for line in panel.lines], top - 14, (left + used, end))
     for faint in (True, False):  # averages are above all faint points
         for number, line in enumerate(panel.lines):
-            _draw_line(pen, place, line, COLOURS[number % len(COLOURS)], faint=faint)
+            _draw_line(pen, place, line, number, faint=faint)
     if panel.mark is not None:
         draw_ring(pen, place, *panel.mark[:2])
 
@@ -188,15 +191,15 @@ def _window(count: int) -> int:
     return max(1, count // 25)
 
 
-def _draw_line(pen: ImageDraw.ImageDraw, place: Place, line: Line, colour: Colour, *, faint: bool) -> None:
+def _draw_line(pen: ImageDraw.ImageDraw, place: Place, line: Line, number: int, *, faint: bool) -> None:
     """Draw the faint points of a line, or the line itself with its dots."""
     x, y = np.asarray(line.x, dtype=float), np.asarray(line.y, dtype=float)
-    is_average = line.smooth and len(y) >= _FEW
+    is_average, (colour, pattern) = line.smooth and len(y) >= _FEW, look_of(number)
     if faint:
         if is_average:
             draw_curve(pen, place, *thinned(x, y, 4 * _WIDTH), mixed(colour, 0.28), SCALE)
         return
     y = smoothed(y, _window(len(y))) if is_average else y
-    draw_curve(pen, place, *thinned(x, y, 4 * _WIDTH), colour, 2 * SCALE)
+    draw_curve(pen, place, *thinned(x, y, 4 * _WIDTH), colour, 2 * SCALE, pattern)
     if line.dots or (line.smooth and not is_average):
         draw_dots(pen, place, x, y, colour, 3 * SCALE if len(y) <= 60 else 2 * SCALE)

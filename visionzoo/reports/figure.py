@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,23 @@ class Figure:
     caption: str
     columns: tuple[str, ...] = ()
     rows: Sequence[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A figure that is drawn later, so that an error in one figure loses no other.
+
+    Attributes:
+        title: a few words, which name a figure that cannot be drawn.
+        draw: returns the figure.
+
+    Example:
+        >>> Draft("Errors", lambda: Figure("errors", "Errors", np.zeros((4, 6, 3), np.uint8), "None.")).draw().name
+        'errors'
+    """
+
+    title: str
+    draw: Callable[[], Figure]
 
 
 def names_up_to(names: Sequence[str] | None, highest: int) -> list[str]:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from visionzoo.reports.html_style import SORT, STYLE
 
+_LONG = 40  # rows of a table that is shown as a whole; what follows a longer one would be far below
+
 
 class Html(str):
     """Text that is HTML already. What is added to it is escaped."""
@@ -98,7 +100,7 @@ def image(path: str | PurePath, alt: str, size: tuple[int, int], *, caption: Any
 
 
 def table(columns: Sequence[Any], rows: Sequence[Sequence[Any]], *, caption: str, sortable: bool = False) -> Html:
-    """Return a table in a box that scrolls sideways. Numbers are aligned to the right.
+    """Return a table in a box that scrolls sideways, and also down if it is long. Numbers are aligned to the right.
 
     Args:
         columns: heads.
@@ -130,7 +132,8 @@ def table(columns: Sequence[Any], rows: Sequence[Sequence[Any]], *, caption: str
     ]
     parts = f"{content[0]}\n{content[1]}\n{content[2]}"
     whole = element("table", Html(parts), class_="sortable" if sortable else None)
-    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+    kind = "scroll long" if len(rows) > _LONG else "scroll"
+    return element("div", whole, class_=kind, tabindex=0, role="region", aria_label=caption)
 
 
 def _is_number(value: Any) -> bool:

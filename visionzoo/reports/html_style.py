@@ -22,6 +22,9 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dt { color: var(--soft); }
 dd { margin: 0; min-width: 0; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
+.long { max-height: 40rem; overflow-y: auto; width: fit-content; max-width: 100%; border: 1px solid var(--line); }
+.long thead { position: sticky; top: 0; }
+@media print { .long { max-height: none; } }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .3rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }

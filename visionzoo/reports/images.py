@@ -10,9 +10,13 @@ from __future__ import annotations
 import io
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +38,7 @@ _BASE: tuple[Colour, ...] = (
 _READABLE_SIDE = 400  # pixels; smaller images are enlarged
 _SMALLEST_LETTERS = 9  # pixels; smaller letters are not readable
 _SPELLED = dict(zip("ßæÆœøØłŁμ×–", ("ss", "ae", "AE", "oe", "o", "O", "l", "L", "u", "x", "-")))
+_NO_LETTER = "\U0010ffff"
 _FURTHER = "\n©«°±·»‘’“”…‹›™"  # what Pillow's font has besides ASCII
 
 
@@ -140,6 +145,25 @@ def contact_sheet(squares: Sequence[np.ndarray]) -> np.ndarray:
     return sheet
 
 
+_MAGNIFIED: ContextVar[float] = ContextVar("magnified", default=1.0)
+
+
+@contextmanager
+def magnified(factor: float) -> Iterator[None]:
+    """Draw wider lines and larger letters on images inside, such as on those that are reduced later.
+
+    Example:
+        >>> with magnified(2.0):
+        ...     letter_height(np.zeros((480, 640, 3)))
+        24
+    """
+    before = _MAGNIFIED.set(factor)
+    try:
+        yield
+    finally:
+        _MAGNIFIED.reset(before)
+
+
 def line_width(image: np.ndarray) -> int:
     """Return the width of lines on an image in pixels.
 
@@ -147,7 +171,8 @@ def line_width(image: np.ndarray) -> int:
         >>> line_width(np.zeros((480, 640, 3)))
         2
     """
-    return max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
+    width = max(1, round(0.003 * (image.shape[0] + image.shape[1]) / 2 + 0.5))
+    return round(_MAGNIFIED.get() * width)
 
 
 def letter_height(image: np.ndarray) -> int:
@@ -157,7 +182,8 @@ def letter_height(image: np.ndarray) -> int:
         >>> letter_height(np.zeros((480, 640, 3)))
         12
     """
-    return max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
+    height = max(_SMALLEST_LETTERS, round(0.022 * float(np.sqrt(image.shape[0] * image.shape[1]))))
+    return round(_MAGNIFIED.get() * height)
 
 
 def drawable(text: str) -> str:
@@ -173,20 +199,49 @@ def drawable(text: str) -> str:
 
 
 class _LabelFont(ImageFont.FreeTypeFont):
-    """A font that draws and measures what :func:`drawable` returns; an unknown letter would be an empty box."""
+    """A font that draws and measures what :func:`drawable` returns; an unknown letter would be an empty box.
+
+    Texts of other alphabets are drawn by the font of matplotlib, if it is installed.
+    """
 
     def getmask2(self, text: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().getmask2(_drawn(text), *args, **kwargs)
+        other, drawn = _chosen(text, self.size)
+        return other.getmask2(drawn, *args, **kwargs) if other else super().getmask2(drawn, *args, **kwargs)
 
     def getbbox(self, text: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().getbbox(_drawn(text), *args, **kwargs)
+        other, drawn = _chosen(text, self.size)
+        return other.getbbox(drawn, *args, **kwargs) if other else super().getbbox(drawn, *args, **kwargs)
 
     def getlength(self, text: Any, *args: Any, **kwargs: Any) -> float:
-        return super().getlength(_drawn(text), *args, **kwargs)
+        other, drawn = _chosen(text, self.size)
+        return other.getlength(drawn, *args, **kwargs) if other else super().getlength(drawn, *args, **kwargs)
 
 
-def _drawn(text: Any) -> Any:
-    return drawable(text) if isinstance(text, str) else text
+@lru_cache(maxsize=4096)
+def _chosen(text: Any, size: float) -> tuple[ImageFont.FreeTypeFont | None, Any]:
+    """Return the font of other alphabets, or None for the own one, and what it draws of a text."""
+    plain = drawable(text) if isinstance(text, str) else text
+    if plain == text or plain.count("?") == text.count("?"):
+        return None, plain
+    other = _other_font(size)
+    known = "" if other is None else "".join(each if _has_letter(each) else "?" for each in text)
+    return (other, known) if known and known.count("?") < plain.count("?") else (None, plain)
+
+
+@lru_cache(maxsize=32)
+def _other_font(size: float) -> ImageFont.FreeTypeFont | None:
+    """Return DejaVu Sans, which has Greek, Cyrillic, Arabic and further alphabets; None without matplotlib."""
+    spec = find_spec("matplotlib")  # finds its folder and imports nothing
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    paths = [Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf") for folder in folders]
+    return next((ImageFont.truetype(path, size) for path in paths if path.is_file()), None)
+
+
+@lru_cache(maxsize=4096)
+def _has_letter(letter: str) -> bool:
+    """Return True if the font of other alphabets has a letter: it draws another image than for no letter."""
+    font = _other_font(16)
+    return font is not None and bytes(font.getmask(letter)) != bytes(font.getmask(_NO_LETTER))
 
 
 @lru_cache(maxsize=32)

@@ -11,17 +11,22 @@ import numpy as np
 from PIL import ImageDraw
 
 from visionzoo.reports.axes import (
-    BACK,
-    COLOURS,
     GRID,
     INK,
+    LABEL,
+    REFERENCE,
+    SAMPLE,
     SCALE,
     SOFT,
+    TICK,
+    TITLE,
     Place,
     draw_axes,
     draw_curve,
     draw_dots,
     draw_ring,
+    draw_sample,
+    look_of,
     mixed,
     new_canvas,
     reduced,
@@ -36,8 +41,8 @@ from visionzoo.reports.images import Colour
 from visionzoo.reports.ticks import Axis, round_step
 
 UNIT = Axis(0.0, 1.0)  # axis of a share
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 26, 66, 54
-_LEGEND = 190  # width of the legend
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 26, 80, 62
+_LEGEND = 230  # width of the legend
 _MOST = 8000  # points of a line
 
 
@@ -49,7 +54,7 @@ class Series:
         name: text of the legend; empty for no entry.
         x: (N,) coordinates; for bars the (N + 1,) edges.
         y: (N,) coordinates; what is not finite is left out.
-        kind: how it is drawn.
+        kind: how it is drawn; ``dashes`` is a reference, which is no data.
         colour: RGB; None for the next one of the palette.
     """
 
@@ -99,25 +104,25 @@ def draw_plot(plot: Plot) -> np.ndarray:
     """
     width, height = plot.size
     canvas, pen = new_canvas(width, height)
-    write(pen, (14, 10), plot.title, 17, INK)
+    write(pen, (14, 10), plot.title, TITLE, INK)
     named = [each for each in plot.series if each.name]
     edges = _LEFT, _TOP, width - (_LEGEND if len(named) > 1 else _RIGHT), height - _BOTTOM
     values = [_finite(each) for each in plot.series]
     if not any(len(y) for _, y in values):
         pen.rectangle(scaled(14, _TOP, width - 14, height - 14), outline=GRID, width=SCALE)
-        write(pen, (width / 2, height / 2), plot.empty, 14, SOFT, anchor="mm")
+        write(pen, (width / 2, height / 2), plot.empty, LABEL, SOFT, anchor="mm")
         return reduced(canvas)
     across, up = plot.across or _around([x for x, _ in values]), plot.up or _upward(plot, [y for _, y in values])
     place = Place(across, up, edges)
     draw_axes(pen, place, whole=False, counts=plot.counts)
-    colours = _colours(plot.series)
-    for each, colour in zip(plot.series, colours):
-        _draw_series(pen, place, each, colour)
+    looks = _looks(plot.series)
+    for each, look in zip(plot.series, looks):
+        _draw_series(pen, place, each, look)
     _draw_texts(pen, plot, edges)
     if plot.ring is not None:
         draw_ring(pen, place, *plot.ring[:2])
     if len(named) > 1:
-        _draw_names(pen, plot.series, colours, (edges[2] + 14, _TOP))
+        _draw_names(pen, plot.series, looks, (edges[2] + 14, _TOP))
     return reduced(canvas)
 
 
@@ -199,19 +204,26 @@ def _upward(plot: Plot, values: Sequence[np.ndarray]) -> Axis:
     return Axis(low - room, high + room)
 
 
-def _colours(series: Sequence[Series]) -> list[Colour]:
+_Look = tuple[Colour, tuple[int, ...]]
+
+
+def _looks(series: Sequence[Series]) -> list[_Look]:
+    """Return the colour and the pattern of each series; a line of a given colour is solid."""
     rest = [number for number, each in enumerate(series) if each.colour is None]
-    return [each.colour or COLOURS[rest.index(number) % len(COLOURS)] for number, each in enumerate(series)]
+    looks = {number: look_of(place) for place, number in enumerate(rest)}
+    found = [looks.get(number, (each.colour or INK, ())) for number, each in enumerate(series)]
+    return [(look[0], REFERENCE if each.kind == "dashes" else look[1]) for look, each in zip(found, series)]
 
 
-def _draw_series(pen: ImageDraw.ImageDraw, place: Place, series: Series, colour: Colour) -> None:
+def _draw_series(pen: ImageDraw.ImageDraw, place: Place, series: Series, look: _Look) -> None:
+    colour, pattern = look
     x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
     if series.kind == "bars":
         _draw_bars(pen, place, x, y, colour)
     elif series.kind == "dots":
         draw_dots(pen, place, x, y, colour, 3 * SCALE if len(x) <= 300 else 2 * SCALE)
     else:
-        draw_curve(pen, place, *thinned(x, y, _MOST), colour, 2 * SCALE, dashed=series.kind == "dashes")
+        draw_curve(pen, place, *thinned(x, y, _MOST), colour, 2 * SCALE, pattern)
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, place: Place, edges: np.ndarray, heights: np.ndarray, colour: Colour) -> None:
@@ -225,32 +237,32 @@ def _draw_bars(pen: ImageDraw.ImageDraw, place: Place, edges: np.ndarray, height
 
 def _draw_texts(pen: ImageDraw.ImageDraw, plot: Plot, edges: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = edges
-    write(pen, (14, top - 18), plot.y_label, 13, SOFT, anchor="lm")
-    write(pen, ((left + right) / 2, bottom + 28), plot.x_label, 13, SOFT, anchor="ma")
+    write(pen, (14, top - 20), plot.y_label, LABEL, SOFT, anchor="lm")
+    write(pen, ((left + right) / 2, bottom + 32), plot.x_label, LABEL, SOFT, anchor="ma")
     if plot.ring is not None:
-        write(pen, (right, top - 18), plot.ring[2], 13, INK, anchor="rm")
+        write(pen, (right, top - 20), plot.ring[2], LABEL, INK, anchor="rm")
 
 
 def _draw_names(
-    pen: ImageDraw.ImageDraw, series: Sequence[Series], colours: Sequence[Colour], corner: tuple[int, int]
+    pen: ImageDraw.ImageDraw, series: Sequence[Series], looks: Sequence[_Look], corner: tuple[int, int]
 ) -> None:
     """Write the legend, one entry per row, each with what stands for it."""
     left, row = corner[0], corner[1] + 8
-    for each, colour in zip(series, colours):
+    for each, (colour, pattern) in zip(series, looks):
         if not each.name:
             continue
         if each.kind == "bars":
-            pen.rectangle(scaled(left, row - 6, left + 18, row + 6), fill=mixed(colour, 0.75), outline=colour, width=2)
+            box = scaled(left + 4, row - 7, left + SAMPLE - 4, row + 7)
+            pen.rectangle(box, fill=mixed(colour, 0.75), outline=colour, width=2)
         elif each.kind == "dots":
-            pen.ellipse(scaled(left + 5, row - 4, left + 13, row + 4), fill=colour)
+            middle = left + SAMPLE / 2
+            pen.ellipse(scaled(middle - 4, row - 4, middle + 4, row + 4), fill=colour)
         else:
-            pen.line(scaled(left, row, left + 18, row), fill=colour, width=3 * SCALE)
-            if each.kind == "dashes":
-                pen.line(scaled(left + 7, row, left + 11, row), fill=BACK, width=4 * SCALE)
-        for line in _two_lines(pen, each.name, _LEGEND - 46):
-            write(pen, (left + 24, row), line, 12, INK, anchor="lm")
-            row += 16
-        row += 6
+            draw_sample(pen, (left, row), colour, pattern)
+        for line in _two_lines(pen, each.name, _LEGEND - SAMPLE - 26):
+            write(pen, (left + SAMPLE + 6, row), line, TICK, INK, anchor="lm")
+            row += 19
+        row += 8
 
 
 def _two_lines(pen: ImageDraw.ImageDraw, text: str, width: float) -> list[str]:
@@ -258,8 +270,8 @@ def _two_lines(pen: ImageDraw.ImageDraw, text: str, width: float) -> list[str]:
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
-        if width_of(pen, joined, 12) <= width or len(lines) == 2 or not lines[-1]:
+        if width_of(pen, joined, TICK) <= width or len(lines) == 2 or not lines[-1]:
             lines[-1] = joined
         else:
             lines.append(word)
-    return [shortened(pen, line, 12, width) for line in lines]
+    return [shortened(pen, line, TICK, width) for line in lines]

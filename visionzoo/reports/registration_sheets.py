@@ -1,7 +1,7 @@
 """A sheet that shows a registration: slices before and after, checkerboards, the deformed grid and the Jacobian.
 
-One row for each plane. Planes of a volume with an affine are shown as seen by a radiologist's software with the
-neurological convention: top or front up, the patient's left at the left.
+One row for each plane; that of a 2-D image is broken into two. Planes of a volume with an affine are shown as seen by a
+radiologist's software with the neurological convention: top or front up, the patient's left at the left.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from visionzoo.reports.images import label_font
 from visionzoo.structures.volumes import orientation_of
 
 COLUMNS = ("fixed", "moving before", "moving after", "checks before", "checks after", "grid", "Jacobian")
-_TILE, _GAP, _HEAD = 200, 6, 22
+_TILE, _GAP, _HEAD, _LETTERS = 200, 6, 28, 17
 _CHECKS, _LINES = 6, 22
+_FIRST, _BACK = 4, 24  # columns of the first row of a 2-D image; grey behind the images
 # The determinant at which the colours of the Jacobian are fully saturated, on a logarithmic scale.
 _STRONG = 3.0
 _SHRINKS, _GROWS, _FOLDED = np.array([40, 90, 200.0]), np.array([210, 60, 40.0]), np.array([255, 215, 0.0])
+_COLOURS = "Jacobian: blue shrinks, red grows, yellow folds"
 _VIEWS = {(1, 2): "sagittal", (0, 2): "coronal", (0, 1): "axial"}
 
 
@@ -76,7 +78,7 @@ def draw_registration(
     Example:
         >>> image = np.arange(48.0).reshape(6, 8)
         >>> draw_registration(image, image, image, np.zeros((2, 6, 8)), np.ones((6, 8))).shape
-        (184, 1448, 3)
+        (408, 830, 3)
     """
     images = [scale_intensities(np.asarray(image, np.float32)) for image in (fixed, before, after)]
     lengths = np.array(spacing or (1.0,) * fixed.ndim)
@@ -84,7 +86,12 @@ def draw_registration(
     rows = [_row(plane, images, field, determinants, lengths[list(plane.axes)]) for plane in planes]
     low, high = float(determinants.min()), float(determinants.max())
     heads = [*COLUMNS[:-1], f"Jacobian {low:.2f} to {high:.2f}"]
-    return _arranged(rows, heads, title, [plane.name for plane in planes])
+    if len(rows) > 1:
+        return _arranged(rows, heads, title, [plane.name for plane in planes], _COLOURS)
+    upper = _arranged([rows[0][:_FIRST]], heads[:_FIRST], title, [""])
+    lower = _arranged([rows[0][_FIRST:]], heads[_FIRST:], _COLOURS, [""])
+    right = np.full((len(lower), upper.shape[1] - lower.shape[1], 3), _BACK, np.uint8)
+    return np.concatenate([upper, np.concatenate([lower, right], axis=1)])
 
 
 def planes_of(image: np.ndarray, affine: np.ndarray | None) -> list[_Plane]:
@@ -165,17 +172,22 @@ def _grid(plane: _Plane, field: np.ndarray, pixels: Sequence[int]) -> Image.Imag
 
 
 def _arranged(
-    rows: Sequence[Sequence[Image.Image]], heads: Sequence[str], title: str, names: Sequence[str]
+    rows: Sequence[Sequence[Image.Image]], heads: Sequence[str], title: str, names: Sequence[str], remark: str = ""
 ) -> np.ndarray:
-    """Return the sheet: the title, a line of headings, and the rows, each with its name in the first image."""
+    """Return the sheet: the title, a line of headings, and the rows, each with its name in the first image.
+
+    The remark is written at the right of the title if there is room.
+    """
     top = _HEAD * (2 if title else 1)
     heights = [max(image.height for image in row) + _GAP for row in rows]
     widths = [max(row[at].width for row in rows) for at in range(len(heads))]
     widths = [max(width, _TILE) + _GAP for width in widths]
-    canvas = Image.new("RGB", (sum(widths) + _GAP, top + sum(heights) + _GAP), (24, 24, 24))
-    pen, font = ImageDraw.Draw(canvas), label_font(13)
+    canvas = Image.new("RGB", (sum(widths) + _GAP, top + sum(heights) + _GAP), (_BACK,) * 3)
+    pen, font = ImageDraw.Draw(canvas), label_font(_LETTERS)
     if title:
         pen.text((_GAP, 4), title, fill=(255, 255, 255), font=font)
+        if font.getlength(title) + font.getlength(remark) < canvas.width - 4 * _GAP:
+            pen.text((canvas.width - _GAP, 4), remark, fill=(220, 220, 220), font=font, anchor="ra")
     for at, head in enumerate(heads):
         left = _GAP + sum(widths[:at])
         pen.text((left, top - _HEAD + 4), head, fill=(220, 220, 220), font=font)

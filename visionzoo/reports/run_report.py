@@ -19,10 +19,10 @@ from PIL import Image
 
 from visionzoo.reports.document import Block, Facts, Group, Heading, Picture, Quoted, Rows, Text, write_document
 from visionzoo.reports.figure import Figure
+from visionzoo.structures.undefined import defined
 from visionzoo.system.atomic import cannot_write, write_file
 
 IMAGES = "report"  # folder of the images
-_ABSENT = -1.0  # the official tools' value for a number without samples
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class RunReport:
         tables: rows by class, by the name of the table.
         figures: figures by task; the name of the only task is empty.
         examples: samples with the largest errors by task, the largest first.
+        errors: what the error of a sample is, by task: "1 less the IoU of the mask".
         notes: sentences about parts that are missing.
     """
 
@@ -127,6 +128,7 @@ class RunReport:
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
     examples: Mapping[str, Sequence[Example]] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
@@ -159,7 +161,7 @@ def write_run_report(folder: Path, report: RunReport) -> Path:
 
 def _metric_blocks(report: RunReport) -> list[Block]:
     rows = [[each.name, _of_metric(each), each.better, each.unit] for each in report.metrics]
-    missing = [each.name for each in report.metrics if math.isnan(_number(each.value))]
+    missing = [each.name for each in report.metrics if math.isnan(defined(each.value))]
     notes = [Text(f"A hyphen is a number without samples: {', '.join(missing)}.")] if missing else []
     return [Heading("Metrics"), Rows("All metrics", ["metric", "value", "better", "unit"], rows), *notes]
 
@@ -167,12 +169,7 @@ def _metric_blocks(report: RunReport) -> list[Block]:
 def _of_metric(metric: Measured) -> float:
     """Return the value; a count, which is neither good nor bad, as a whole number."""
     is_count = not metric.better and metric.unit and float(metric.value).is_integer()
-    return int(metric.value) if is_count else _number(metric.value)
-
-
-def _number(value: Any) -> Any:
-    """Return nan for the official tools' number without samples."""
-    return math.nan if isinstance(value, float) and value == _ABSENT else value
+    return int(metric.value) if is_count else defined(metric.value)
 
 
 def _stated_blocks(report: RunReport) -> list[Block]:
@@ -199,7 +196,7 @@ def _class_blocks(report: RunReport) -> list[Block]:
     blocks: list[Block] = []
     for name, rows in report.tables.items():
         columns = list(rows[0])
-        cells = [[_number(row[column]) for column in columns] for row in rows]
+        cells = [[defined(row[column]) for column in columns] for row in rows]
         blocks.append(Rows(f"{name} by class", columns, cells, sortable=True))
     return [Heading("By class"), *blocks] if blocks else []
 
@@ -233,6 +230,8 @@ def _example_blocks(folder: Path, report: RunReport) -> list[Block]:
         several = f"The {len(examples)} samples with the largest errors"
         title = several if len(examples) > 1 else "The sample with the largest error"
         blocks.append(Heading(f"{title} ({task})" if task else title))
+        if meaning := report.errors.get(task):
+            blocks.append(Text(f"The error of a sample is {meaning}."))
         for rank, example in enumerate(examples, start=1):
             name = f"{rank}. error {example.error:.4g}: {example.name}, id {example.sample_id}"
             pictures = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visionzoo.reports.images import class_colour
+from visionzoo.reports.axes import COLOURS
 from visionzoo.reports.plots import Plot, draw_plot
 from visionzoo.reports.plots import Series as Drawn
 from visionzoo.reports.ticks import Axis
@@ -51,14 +51,13 @@ def scatter_plot(
     spans = [_span([value for each in series for value in values(each)]) for values in (_x_of, _y_of)]
     shown: list[Drawn] = []
     for number, each in enumerate(series):
+        colour = COLOURS[number % len(COLOURS)]
         x, y = np.array(each.x, dtype=float), np.array(each.y, dtype=float)
-        shown.append(Drawn(each.name, x, y, "dots", class_colour(number)))
+        shown.append(Drawn(each.name, x, y, "dots", colour))
         ends = x[np.isfinite(x) & np.isfinite(y)]
         if len(ends) > 1 and not math.isnan(each.slope):
             line = np.array([ends.min(), ends.max()])
-            shown.append(
-                Drawn("", line, np.clip(each.slope * line + each.intercept, *spans[1]), colour=class_colour(number))
-            )
+            shown.append(Drawn("", line, np.clip(each.slope * line + each.intercept, *spans[1]), colour=colour))
     across, up = (Axis(*span) for span in spans)
     return draw_plot(Plot("", x_label, y_label, shown, across, up, size=(size[1], size[0])))
 

@@ -65,10 +65,13 @@ class Axis:
         """
         if self.is_log:
             return self._log_ticks(most)
-        step = round_step((self.high - self.low) / most)
-        step = max(1.0, step) if whole else step
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [(number * step, _text(number * step, step)) for number in range(first, last + 1)]
+        for part in (2 * most, most):  # a finer step is taken if its round values happen to be few
+            step = round_step((self.high - self.low) / part)
+            step = max(1.0, step) if whole else step
+            numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
+            if len(numbers) <= most + 1:
+                break
+        return [(number * step, _text(number * step, step)) for number in numbers]
 
     def _log_ticks(self, most: int) -> list[tuple[float, str]]:
         first, last = math.floor(math.log10(self.low)), math.floor(math.log10(self.high))
@@ -102,6 +105,6 @@ def _text(value: float, step: float) -> str:
         return "0"
     if step >= 1:
         return f"{value:,.0f}" if abs(value) < 1e7 else f"{value:g}"
-    if step < 1e-4:
+    if step < 1e-4 and (abs(value) < 1e-3 or step < 1e-6):
         return f"{value:.{max(0, math.floor(math.log10(abs(value))) - math.floor(math.log10(step)))}e}"
     return f"{value:.{-math.floor(math.log10(step))}f}"

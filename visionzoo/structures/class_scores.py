@@ -22,6 +22,7 @@ class ClassScores:
         scores: (n,) float32 in [0, 1].
         labels: (n,) int64, class indices.
         names: class names by label; None if they are unknown.
+        are_true: True for a ground truth, which is drawn without scores.
 
     Raises:
         InputError: a score is not finite. No image should cause this.
@@ -35,6 +36,7 @@ class ClassScores:
     scores: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...] | None = None
+    are_true: bool = False
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.scores).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ class Lanes:
         points: one (n, 2) float64 array of (x, y) for each lane, in pixels of the original image, bottom to top.
         scores: existence probability in [0, 1] of each lane.
         slots: index of each lane among the model's lanes; 0 is the far left lane.
+        are_true: True for a ground truth, which is drawn without scores.
 
     Raises:
         InputError: a point or score is not finite. No image should cause this.
@@ -38,6 +39,7 @@ class Lanes:
     points: tuple[np.ndarray, ...]
     scores: tuple[float, ...]
     slots: tuple[int, ...]
+    are_true: bool = False
 
     def __post_init__(self) -> None:
         if not (all(np.isfinite(lane).all() for lane in self.points) and np.isfinite(self.scores).all()):
@@ -62,10 +64,8 @@ class Lanes:
 
     def at(self, kept: Sequence[int]) -> Lanes:
         """Return the lanes at these indices."""
-        chosen: tuple[tuple, ...] = tuple(
-            tuple(values[index] for index in kept) for values in (self.points, self.scores, self.slots)
-        )
-        return Lanes(*chosen)
+        points, scores = (tuple(self.points[index] for index in kept), tuple(self.scores[index] for index in kept))
+        return replace(self, points=points, scores=scores, slots=tuple(self.slots[index] for index in kept))
 
     def to_json(self) -> dict[str, Any]:
         """Return the lanes as numbers and lists."""

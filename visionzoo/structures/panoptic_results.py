@@ -26,6 +26,7 @@ class PanopticResult:
         scores: (N,) float32 in [0, 1], one for each segment.
         things: ids of the segments that are objects; None if this is unknown.
         names: class names by label; None if they are unknown.
+        are_true: True for a ground truth, which is drawn without scores.
 
     Raises:
         InputError: a score is not finite, or the numbers of scores and segments differ. No image should cause this.
@@ -43,6 +44,7 @@ class PanopticResult:
     scores: np.ndarray
     things: frozenset[int] | None = None
     names: tuple[str, ...] | None = None
+    are_true: bool = False
 
     def __post_init__(self) -> None:
         if len(self.scores) != len(self.panoptic.segments) or not np.isfinite(self.scores).all():

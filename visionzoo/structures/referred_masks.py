@@ -28,6 +28,7 @@ class ReferredMask:
             the user asks for them.
         branches: maps of the branches of a model with several, (H, W) float32 in [0, 1], by name.
         reliability: IoU that the model expects of each branch, by name.
+        are_true: True for a ground truth, which has no score.
 
     Raises:
         InputError: a value is not finite. No image should cause this.
@@ -45,6 +46,7 @@ class ReferredMask:
     objects: Detections | None = None
     branches: Mapping[str, np.ndarray] = field(default_factory=dict)
     reliability: Mapping[str, float] = field(default_factory=dict)
+    are_true: bool = False
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.map).all() or not np.isfinite(self.score):
@@ -67,7 +69,9 @@ class ReferredMask:
 
     @property
     def message(self) -> str:
-        """The score, or the best score if nothing is found."""
+        """The score, or the best score if nothing is found; of a truth, only whether the phrase means nothing."""
+        if self.are_true:
+            return "" if self.is_found else "means nothing"
         return f"score {self.score:.2f}" if self.is_found else f"nothing found (best {self.score:.2f})"
 
     def above(self, threshold: float) -> ReferredMask:

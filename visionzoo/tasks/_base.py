@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from visionzoo.datasets.issues import Examined
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.tasks._overview import Overview, classes_of, numbers_of_row
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
@@ -122,6 +122,7 @@ class Task:
             the best value of the first of these metrics that is measured.
         lower_is_better: patterns of further metrics of which lower values are better, without the prefix: ``FP*``.
         unranked: patterns of numbers that are neither good nor bad, such as the number of images, without the prefix.
+        error_text: what :meth:`error` returns, as a report states it: "1 less the IoU of the mask"; empty for nothing.
 
     Example:
         >>> from visionzoo.tasks import task_of
@@ -147,6 +148,7 @@ class Task:
     save_best: ClassVar[Mapping[str, str]] = {}
     lower_is_better: ClassVar[tuple[str, ...]] = ()
     unranked: ClassVar[tuple[str, ...]] = ()
+    error_text: ClassVar[str] = ""
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Result:
         """Return the result of one predicted sample.
@@ -278,10 +280,11 @@ class Task:
         """
         return None
 
-    def figures(self, records: Sequence[Any], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[Any], names: Sequence[str] | None) -> Sequence[Figure | Draft]:
         """Return the figures of a report from the records of all tested samples.
 
-        A figure that cannot be drawn, such as one of no records, is left out or states why it is empty.
+        One that has nothing to draw, such as one of no records, is left out or states why it is empty. An error in a
+        :class:`Draft` loses only this figure.
 
         Args:
             records: results of :meth:`evidence` that are not None, in the order of the samples.
@@ -290,7 +293,7 @@ class Task:
         return []
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
-        """Return how wrong the prediction of one sample is, larger is worse; None if it is unknown.
+        """Return how wrong the prediction of one sample is, larger is worse; None if it is unknown. See ``error_text``.
 
         Args:
             sample: sample with ground truth and the model's predictions, as the metric reads it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from visionzoo.errors import counted
 from visionzoo.reports.confusion import MOST as MATRIX
 from visionzoo.reports.confusion import PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
-from visionzoo.reports.figure import Figure, names_up_to
+from visionzoo.reports.figure import Draft, Figure, names_up_to
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.precision_recall import draw_precision_recall, draw_thresholds, most_frequent
 from visionzoo.structures.arrays import as_array
@@ -54,7 +55,7 @@ def _rles(masks: Any) -> list[dict]:
     return run_lengths(masks)
 
 
-def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> list[Figure]:
+def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> list[Figure | Draft]:
     """Return the figures of detections.
 
     Args:
@@ -74,9 +75,9 @@ def figures_of(records: Sequence[MatchedImage], names: Sequence[str] | None) -> 
         what = "No image was tested with its objects" if not records else _nothing(len(records), curves, detections)
         return [empty_figure("precision_recall", "Precision over recall", f"{what}.")]
     return [
-        _precision_recall(records, curves, names, kind),
-        _confusion(records, names, kind),
-        _thresholds(records, kind),
+        Draft("Precision over recall at IoU 0.5", partial(_precision_recall, records, curves, names, kind)),
+        Draft("Confusion", partial(_confusion, records, names, kind)),
+        Draft("Precision, recall and F1 over the score threshold", partial(_thresholds, records, kind)),
     ]
 
 

@@ -11,7 +11,7 @@ from visionzoo.errors import counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration import dice_of_labels, labels_of, score_pair
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.plots import draw_histogram, round_edges
 from visionzoo.structures.arrays import as_array
 
@@ -66,14 +66,21 @@ def evidence_of(sample: Any) -> PairEvidence:
     return PairEvidence(tuple(labels), tuple(before.tolist()), after, scores["folded"], errors, unit, scores.get("ncc"))
 
 
-def dice_figures(records: Sequence[PairEvidence], names: Sequence[str] | None) -> list[Figure]:
-    """Return the mean Dice of each label over the pairs that have it; nothing without labels."""
+def pair_figures(records: Sequence[PairEvidence], names: Sequence[str] | None) -> list[Draft]:
+    """Return the figures of all pairs, those of labels and of landmarks if any pair has them."""
+    marked = [each for each in records if each.errors is not None]
+    dice = Draft("Dice of the labels before and after registration", lambda: _dice_figure(records, names))
+    folds = Draft("Folded voxels of the pairs", lambda: _fold_figure(records))
+    landmarks = Draft("Error at the landmarks", lambda: _landmark_figure(marked))
+    return [*([dice] if any(each.labels for each in records) else []), folds, *([landmarks] if marked else [])]
+
+
+def _dice_figure(records: Sequence[PairEvidence], names: Sequence[str] | None) -> Figure:
+    """Return the mean Dice of each label over the pairs that have it."""
     found: dict[int, list[tuple[float, float]]] = {}
     for each in records:
         for label, *pair in zip(each.labels, each.before, each.after, strict=True):
             found.setdefault(label, []).append((pair[0], pair[1]))
-    if not found:
-        return []
     labels = sorted(found)
     means = np.array([[exact_mean(column) for column in zip(*found[label], strict=True)] for label in labels])
     texts = [names[label] if names and label < len(names) else f"label {label}" for label in labels]
@@ -93,10 +100,10 @@ def dice_figures(records: Sequence[PairEvidence], names: Sequence[str] | None) -
         (text, str(len(found[label])), f"{old:.4f}", f"{new:.4f}", f"{new - old:+.4f}")
         for text, label, (old, new) in zip(texts, labels, means.tolist(), strict=True)
     ]
-    return [Figure("dice", title, image, caption, ("label", "pairs", "before", "after", "change"), rows)]
+    return Figure("dice", title, image, caption, ("label", "pairs", "before", "after", "change"), rows)
 
 
-def fold_figure(records: Sequence[PairEvidence]) -> Figure:
+def _fold_figure(records: Sequence[PairEvidence]) -> Figure:
     title, values = "Folded voxels of the pairs", np.array([each.folded for each in records])
     image = draw_histogram(title, "folded voxels in percent", values, round_edges(values), "pairs")
     without = int((values == 0).sum())
@@ -107,12 +114,9 @@ def fold_figure(records: Sequence[PairEvidence]) -> Figure:
     return Figure("folds", title, image, caption)
 
 
-def landmark_figures(records: Sequence[PairEvidence]) -> list[Figure]:
-    """Return the mean error at the landmarks of each pair; nothing without landmarks."""
-    known = [(each.errors, each.unit) for each in records if each.errors is not None]
-    if not known:
-        return []
-    errors, unit = np.array([pair for pair, _ in known]), known[0][1]
+def _landmark_figure(records: Sequence[PairEvidence]) -> Figure:
+    """Return the mean error at the landmarks of each pair, all of which have landmarks."""
+    errors, unit = np.array([each.errors for each in records]), records[0].unit
     order = np.argsort(-errors[:, 1], kind="stable")[:30]
     title = f"Error at the landmarks in {unit}"
     bars = {"before": errors[order, 0], "after": errors[order, 1]}
@@ -124,4 +128,4 @@ def landmark_figures(records: Sequence[PairEvidence]) -> list[Figure]:
         f"Mean distance of the landmarks of {counted(len(errors), 'pair')} before and after registration. The mean is "
         f"{means[0]:.3f} before and {means[1]:.3f} {unit} after.{part}"
     )
-    return [Figure("landmarks", title, image, caption)]
+    return Figure("landmarks", title, image, caption)

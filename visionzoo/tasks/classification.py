@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from visionzoo.datasets.issues import Examined, label_issues
 from visionzoo.errors import counted, some_of
 from visionzoo.metrics.calibration import BINS, calibration
 from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import Colour, class_colour, enlarged, label_font, letter_height
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.reliability import draw_reliability
@@ -64,6 +65,7 @@ class Classification(Task):
     save_best = {"cls/top1": "greater"}
     lower_is_better = ("disparity*",)
     unranked = ("europe_africa*",)
+    error_text = "minus the natural logarithm of the probability of the true class"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ClassScores:
         return class_scores_of(sample.pred_score, names, kept=None)
@@ -84,7 +86,8 @@ class Classification(Task):
         if several is None and one is None:
             return None
         labels = as_array(one if several is None else several).reshape(-1).astype(np.int64)
-        return ClassScores(np.ones(len(labels), np.float32), labels, None if names is None else tuple(names))
+        known = None if names is None else tuple(names)
+        return ClassScores(np.ones(len(labels), np.float32), labels, known, are_true=True)
 
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
@@ -119,14 +122,17 @@ class Classification(Task):
         best = -1 if np.isnan(scores).all() else int(np.nanargmax(scores))
         return ClassEvidence(int(label), best, float(scores[best]), float(scores[int(label)]), len(scores))
 
-    def figures(self, records: Sequence[ClassEvidence], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[ClassEvidence], names: Sequence[str] | None) -> list[Figure | Draft]:
         """Return the confusion matrix and the reliability diagram."""
         if not records:
             return [empty_figure("confusion_matrix", "Confusion", "No image was tested with its class.")]
         classes = records[0].classes
         if names is None or len(names) != classes:
             names = [str(label) for label in range(classes)]
-        return [_confusion(records, names), _reliability(records)]
+        return [
+            Draft("Confusion of classes", partial(_confusion, records, names)),
+            Draft("Reliability", partial(_reliability, records)),
+        ]
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return the negative logarithm of the probability of the true class; None if scores are not probabilities."""
@@ -152,7 +158,7 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
 
     Args:
         image: (H, W, 3) uint8 RGB. The array is not changed.
-        found: the scores to draw, best first.
+        found: the scores to draw, best first. Those of a truth are not written.
         scale: factor by which the image is enlarged, >= 1; see
             :func:`visionzoo.reports.images.scale_to_read`.
 
@@ -173,7 +179,8 @@ def draw_class_scores(image: np.ndarray, found: ClassScores, scale: int = 1) -> 
         top = index * row
         length = round(min(score, 1.0) * panel.width)
         pen.rectangle((0, top, max(length - 1, 1), top + row - 3), fill=_paler(class_colour(label)))
-        pen.text((4, top + 0.15 * row), f"{found.name_of(label)} {score:.2f}", fill=(0, 0, 0), font=font)
+        text = found.name_of(label) if found.are_true else f"{found.name_of(label)} {score:.2f}"
+        pen.text((4, top + 0.15 * row), text, fill=(0, 0, 0), font=font)
     return np.concatenate([image, np.asarray(panel)], axis=0)
 
 

@@ -26,6 +26,7 @@ class CoSaliency(Saliency):
     inputs = ImageGroup()
     protocol = "gconet"
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
+    error_text = "the mean absolute error of the maps of the group, from 0 to 1"
 
     def members(self, sample: Any) -> list[TaskSample]:
         from visionzoo.structures.task_sample import TaskSample  # imports torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from visionzoo.errors import ZooError, counted
 from visionzoo.metrics.required import sample_name
 from visionzoo.ops.density_maps import count_map, fixed_density
 from visionzoo.reports.agreement import draw_agreement, draw_errors
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import enlarged, label_font, letter_height, write_labels
 from visionzoo.reports.plots import empty_figure
 from visionzoo.structures.arrays import as_array
@@ -57,6 +58,7 @@ class Counting(Task):
     save_best = {"count/MAE": "less"}
     lower_is_better = ("MAE*", "RMSE*", "NAE*", "GAME*")
     unranked = ("images",)
+    error_text = "the difference of the predicted and the true count, without its sign"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> CrowdCount:
         return count_of(sample, (size[0], size[1]))
@@ -111,14 +113,18 @@ class Counting(Task):
             return None
         return counts_of_sample(sample, sample_name(sample, 0))
 
-    def figures(self, records: Sequence[tuple[float, float]], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[tuple[float, float]], names: Sequence[str] | None) -> list[Figure | Draft]:
         """Return predicted over true counts, and errors over true counts."""
         counts = np.array(records, dtype=np.float64).reshape(-1, 2)
         known = counts[np.isfinite(counts).all(axis=1)]
         if not len(known):
             return [empty_figure("counts", "Predicted over true count", "No image was tested with its count.")]
         lost = len(counts) - len(known)
-        return _figures(known, f" Not drawn: {counted(lost, 'image')} with a count that is not finite." if lost else "")
+        rest = f" Not drawn: {counted(lost, 'image')} with a count that is not finite." if lost else ""
+        return [
+            Draft("Predicted over true count", partial(_agreement, known, rest)),
+            Draft("Error over true count", partial(_errors, known, rest)),
+        ]
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return the difference of both counts without its sign."""
@@ -215,8 +221,8 @@ def _heat_colours(heat: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
-def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
-    """Return the figures of predicted and true counts, (N, 2)."""
+def _agreement(counts: np.ndarray, lost: str) -> Figure:
+    """Return the figure of predicted and true counts, (N, 2)."""
     from visionzoo.metrics.counting import count_errors
 
     predicted, true = counts.T
@@ -226,16 +232,16 @@ def _figures(counts: np.ndarray, lost: str) -> list[Figure]:
         f"{counted(len(counts), 'image')}; on the dashed line both counts are equal. MAE is {errors.mae:.2f}, RMSE "
         f"{errors.rmse:.2f}; the model counts {abs(bias):.2f} {side} than the truth on average.{lost}"
     )
-    first = Figure(
-        "counts", "Predicted over true count", draw_agreement("Predicted over true count", true, predicted), caption
-    )
+    title = "Predicted over true count"
+    return Figure("counts", title, draw_agreement(title, true, predicted), caption)
+
+
+def _errors(counts: np.ndarray, lost: str) -> Figure:
+    predicted, true = counts.T
     columns = "true count", "images", "mean true count", "MAE", "bias"
     title = "Error over true count"
     caption = f"Predicted less true count of each image; the table has the images in groups of about equal size.{lost}"
-    return [
-        first,
-        Figure("count_errors", title, draw_errors(title, true, predicted - true), caption, columns, _rows(counts)),
-    ]
+    return Figure("count_errors", title, draw_errors(title, true, predicted - true), caption, columns, _rows(counts))
 
 
 def _rows(counts: np.ndarray) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segm
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
 from visionzoo.datasets.outlines import area_of
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import (
     class_colour,
     draw_box,
@@ -62,6 +62,7 @@ class Detection(Task):
     coco = staticmethod(Detections.to_coco)
     save_best = {"coco/bbox_mAP": "greater", "pascal_voc/mAP": "greater"}
     compares_masks: ClassVar[bool] = False  # in figures
+    error_text = "1 less the F1 at IoU 0.5 of the boxes with a score of at least 0.3"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections:
         return detections_of(sample.pred_instances, (size[0], size[1]), names)
@@ -131,7 +132,7 @@ class Detection(Task):
         parts = sample.get("pred_instances"), truth, sample.get("ignored_instances")
         return match_image(*regions_of(*parts, masks=self.compares_masks), threshold=self.threshold)
 
-    def figures(self, records: Sequence[MatchedImage], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[MatchedImage], names: Sequence[str] | None) -> list[Figure | Draft]:
         """Return precision over recall, the confusion matrix, and what remains above a score threshold."""
         return figures_of(records, names)
 

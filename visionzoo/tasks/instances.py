@@ -18,6 +18,7 @@ class Instances(Detection):
     needs_masks = True
     save_best = {"coco/segm_mAP": "greater", "coco/bbox_mAP": "greater"}
     compares_masks = True
+    error_text = "1 less the F1 at IoU 0.5 of the objects with a score of at least 0.3"
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         found = super().of_graph(outputs, frame).pred_instances

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -13,7 +15,7 @@ from visionzoo.datasets.issues import Examined
 from visionzoo.errors import counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.ops.lane_points import Rows
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import (
     Colour,
     class_colour,
@@ -106,6 +108,7 @@ class LaneDetection(Task):
     lines = ResultLines("tusimple.json", _tusimple_line)
     save_best = {"culane/F1": "greater", "tusimple/accuracy": "greater", "tusimple/F1": "greater"}
     lower_is_better = ("FP", "FP/*", "FN")
+    error_text = "1 less the F1 of the lanes of the image"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Lanes:
         return lanes_of(sample)
@@ -138,13 +141,17 @@ class LaneDetection(Task):
             return _point_evidence(sample, PIXELS * size[1] / _TUSIMPLE_WIDTH)
         return None if sample.get("gt_lanes") is None else _strip_evidence(sample, (int(size[1]), int(size[0])))
 
-    def figures(self, records: Sequence[StripEvidence | PointEvidence], names: Sequence[str] | None) -> list[Figure]:
+    def figures(
+        self, records: Sequence[StripEvidence | PointEvidence], names: Sequence[str] | None
+    ) -> list[Figure | Draft]:
         """Return F1 over the IoU with a table of scenarios, or the accuracy of the images, as the truth allows."""
         strips = [each for each in records if isinstance(each, StripEvidence)]
         points = [each for each in records if isinstance(each, PointEvidence)]
         if not records:
             return [empty_figure("lanes", "Lanes", "No image was tested with its lanes.")]
-        return [*([_f1_figure(strips)] if strips else []), *([_accuracy_figure(points)] if points else [])]
+        f1 = [Draft("F1 over the IoU of lanes", partial(_f1_figure, strips))] if strips else []
+        accuracy = [Draft("Accuracy of the images", partial(_accuracy_figure, points))] if points else []
+        return [*f1, *accuracy]
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return 1 less the F1 of the image; 0 if it has no lane and none is found."""
@@ -163,9 +170,10 @@ class LaneDetection(Task):
             return None
         if mask is not None:
             found = _middle_lines(true_map(mask, size))
-            return Lanes(tuple(found.values()), (1.0,) * len(found), tuple(found))
+            return Lanes(tuple(found.values()), (1.0,) * len(found), tuple(found), are_true=True)
         lanes = [as_array(lane, np.float64).reshape(-1, 2) for lane in points or ()]
-        return lanes_of({"pred_lanes": [lane[np.argsort(-lane[:, 1], kind="stable")] for lane in lanes if len(lane)]})
+        upward = [lane[np.argsort(-lane[:, 1], kind="stable")] for lane in lanes if len(lane)]
+        return replace(lanes_of({"pred_lanes": upward}), are_true=True)
 
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
@@ -215,7 +223,8 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8 RGB, of the size to which the points refer. The array is not changed.
-        found: the lanes to draw. Lanes of the same slot have the same colour in every image.
+        found: the lanes to draw. Lanes of the same slot have the same colour in every image. The scores of a truth are
+            not written.
         scale: factor by which the image is enlarged, >= 1; see
             :func:`visionzoo.reports.images.scale_to_read`.
 
@@ -236,7 +245,8 @@ def draw_lanes(image: np.ndarray, found: Lanes, scale: int = 1) -> np.ndarray:
     for slot, curve in zip(found.slots, curves):
         _draw_curve(canvas, curve, class_colour(slot), width)
     drawing = Image.fromarray(canvas)
-    texts = [f"{slot}: {score:.2f}" for slot, score in zip(found.slots, found.scores)]
+    pairs = zip(found.slots, found.scores)
+    texts = [f"{slot}" if found.are_true else f"{slot}: {score:.2f}" for slot, score in pairs]
     ends = [_lower_end(curve, 2 * width) for curve in curves]
     font = label_font(letter_height(canvas))
     write_labels(ImageDraw.Draw(drawing), zip(texts, map(class_colour, found.slots), ends), font, drawing.size)

@@ -81,6 +81,7 @@ class Panoptic(Task):
     document = ResultDocument("panoptic.json", "annotations", _annotation, _categories)
     save_best = {"pq/PQ": "greater"}
     unranked = ("classes*", "boundary_classes*")
+    error_text = "1 less the mean PQ of the classes of the image"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> PanopticResult:
         panoptic, mmdet_map = sample.get("pred_panoptic"), sample.get("pred_panoptic_seg")
@@ -103,7 +104,7 @@ class Panoptic(Task):
         if panoptic is not None:
             ids = true_map(panoptic.ids.astype(np.int64), size)
             known = {each.id: (each.category_id, each.iscrowd) for each in panoptic.segments}
-            return panoptic_result_of(_of_seen(ids, known), names=names)
+            return replace(panoptic_result_of(_of_seen(ids, known), names=names), are_true=True)
         values, instances = true_semantic(sample), part_of(sample, "gt_instances")
         masks, labels = part_of(instances, "masks"), part_of(instances, "labels")
         if values is None or masks is None:
@@ -191,7 +192,7 @@ def _of_targets(
         ids[(ids == UNLABELLED) & (classes == label)] = number
     panoptic = _of_seen(ids, known)
     things = frozenset(each.id for each in panoptic.segments if each.id <= len(masks))
-    return replace(panoptic_result_of(panoptic, names=names), things=things)
+    return replace(panoptic_result_of(panoptic, names=names), things=things, are_true=True)
 
 
 _COCO_NAMES = tuple(each.name for each in COCO_PANOPTIC)
@@ -218,7 +219,8 @@ def draw_panoptic(image: np.ndarray, found: PanopticResult, scale: int = 1) -> n
         label = segment.category_id
         colour = _shade(class_colour(label), drawn[label])
         drawn[label] += 1
-        regions.append(Region(segment.id, f"{found.name_of(label)} {score:.2f}", colour))
+        text = found.name_of(label) if found.are_true else f"{found.name_of(label)} {score:.2f}"
+        regions.append(Region(segment.id, text, colour))
     return draw_regions(image, found.panoptic.ids, regions, scale)
 
 

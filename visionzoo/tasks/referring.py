@@ -88,6 +88,7 @@ class Referring(Task):
     save_best = {"ref/oIoU": "greater", "ref/gIoU": "greater", "ref/mIoU": "greater"}
     lower_is_better = ("PN", "IP")
     unranked = ("phrases*",)
+    error_text = "1 less the IoU of the mask; of a phrase that means nothing 1 if anything is found, else 0"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask:
         about = sample.metainfo
@@ -109,7 +110,7 @@ class Referring(Task):
     def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> ReferredMask | None:
         """Return the phrase and the true mask."""
         found = true_mask(sample, size, SALIENT_FROM)
-        return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0)
+        return None if found is None else ReferredMask(part_of(sample, "phrase") or "", *found, 1.0, are_true=True)
 
     def examined(
         self, record: Mapping[str, Any], size: tuple[int, int] | None, names: Sequence[str] | None
@@ -216,7 +217,7 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
         mask = mask & ~edge
     drawn = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(drawn), label_font(letter_height(canvas))
-    texts = [wrapped(pen, text, font, drawn.width - 4) for text in (_short(found.phrase), found.message)]
+    texts = [wrapped(pen, text, font, drawn.width - 4) for text in (_short(found.phrase), found.message) if text]
     box = np.array(found.box or [0, 0, 1, 1], dtype=float) * scale
     write_labels(pen, [("\n".join(texts), colour, box)], font, drawn.size)
     return np.asarray(drawn)

@@ -21,7 +21,7 @@ from visionzoo.errors import InputError, ZooError
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.registration import score_pair
 from visionzoo.ops.warp import invert, jacobian_determinant
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.registration_sheets import draw_registration
 from visionzoo.reports.volume_slices import draw_slices
@@ -42,7 +42,7 @@ from visionzoo.structures.volume_warping import interpolation_for, require_insid
 from visionzoo.structures.volumes import Volume, plane_affine
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._overview import Overview
-from visionzoo.tasks._registration_figures import PairEvidence, dice_figures, evidence_of, fold_figure, landmark_figures
+from visionzoo.tasks._registration_figures import PairEvidence, evidence_of, pair_figures
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks.inputs.volumes import VolumePair
 
@@ -271,6 +271,7 @@ class RegistrationTask(Task):
     save_best = {"reg/dice": "greater", "reg/ncc": "greater"}
     lower_is_better = ("hd95*", "tre*", "folded*", "sdlogj*")
     unranked = ("*_before", "labels", "pairs", "tre_outside")
+    error_text = "1 less the mean Dice of the labels, without labels 1 less the correlation of the images"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration:
         """Return the result. The inverse field of the model is used if the model states its affine part exactly."""
@@ -370,11 +371,11 @@ class RegistrationTask(Task):
         """Return folds of the pair, overlaps if it has labels, and errors if it has landmarks."""
         return evidence_of(sample)
 
-    def figures(self, records: Sequence[PairEvidence], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[PairEvidence], names: Sequence[str] | None) -> Sequence[Figure | Draft]:
         """Return Dice by label before and after, folds, and errors at landmarks."""
         if not records:
             return [empty_figure("folds", "Folded voxels", "No pair was tested.")]
-        return [*dice_figures(records, names), fold_figure(records), *landmark_figures(records)]
+        return pair_figures(records, names)
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return 1 less the mean Dice of the labels; without labels 1 less the correlation of the images."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey, read_mask
 from visionzoo.errors import DataError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
-from visionzoo.reports.figure import Figure
+from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
 from visionzoo.reports.precision_recall import draw_thresholds
@@ -68,6 +69,7 @@ class Saliency(Task):
     save_best = {"sal/Fmeasure_max": "greater", "sal/Smeasure": "greater", "sal/MAE": "less"}
     lower_is_better = ("MAE*",)
     unranked = ("images", "*_undefined")
+    error_text = "the mean absolute error of the map, from 0 to 1"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SaliencyMap:
         return saliency_map_of(sample.pred_map, sample.get("pred_mask"))
@@ -110,7 +112,7 @@ class Saliency(Task):
         pairs = _pairs(sample.get("pred_map"), sample.get("gt_map"))
         return [_evidence_of(*pair, self.protocol, sample_name(sample, 0)) for pair in pairs]
 
-    def figures(self, records: Sequence[list[MapEvidence]], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[list[MapEvidence]], names: Sequence[str] | None) -> list[Figure | Draft]:
         """Return precision over recall, F over the threshold, and the MAE of the images."""
         images = [image for record in records for image in record]
         return _figures(images, self.protocol)
@@ -210,7 +212,7 @@ def _evidence_of(prediction: Any, truth: Any, protocol: str, name: str) -> MapEv
     return MapEvidence(scores.numbers["MAE"], precision, recall)
 
 
-def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
+def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure | Draft]:
     from visionzoo.metrics.saliency.measures import f_measure
 
     known = [each for each in images if each.mae == each.mae]
@@ -220,10 +222,12 @@ def _figures(images: Sequence[MapEvidence], protocol: str) -> list[Figure]:
     precision, recall = (np.stack([each[column] for each in known]).astype(np.float64) for column in (1, 2))
     lost = len(images) - len(known)
     rest = f" Not drawn: {counted(lost, 'image')} with nan in the map." if lost else ""
+    means = precision.mean(axis=0), recall.mean(axis=0)
+    f_means, errors = f_measure(precision, recall).mean(axis=0), np.array([each.mae for each in known])
     return [
-        _precision_recall(precision.mean(axis=0), recall.mean(axis=0), len(known), protocol, rest),
-        _f_curve(f_measure(precision, recall).mean(axis=0), precision, recall, protocol, rest),
-        _mae(np.array([each.mae for each in known]), protocol, rest),
+        Draft("Precision over recall", partial(_precision_recall, *means, len(known), protocol, rest)),
+        Draft("F over the threshold", partial(_f_curve, f_means, precision, recall, protocol, rest)),
+        Draft("MAE of the images", partial(_mae, errors, protocol, rest)),
     ]
 
 

@@ -15,7 +15,7 @@ from visionzoo.errors import DataError, some_of
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
 from visionzoo.reports.confusion import MOST, PAIR_COLUMNS, confused_pairs, draw_confusion, worst_classes
-from visionzoo.reports.figure import Figure, names_up_to
+from visionzoo.reports.figure import Draft, Figure, names_up_to
 from visionzoo.reports.images import class_colour
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Region, draw_regions
@@ -56,6 +56,7 @@ class Semantic(Task):
     row = staticmethod(SemanticMap.to_row)
     files = (ResultFile("semantic", "semantic", ".png", _map_file, with_names=True),)
     save_best = {"sem/mIoU": "greater"}
+    error_text = "1 less the mean IoU of the true classes of the image"
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SemanticMap:
         return semantic_map_of(sample, names)
@@ -132,14 +133,17 @@ class Semantic(Task):
         counts = count_pixels(as_array(truth), as_array(found), IGNORED, where=sample_name(sample, 0)).confusion
         return np.array([(*classes, number) for classes, number in counts.items()], np.int32).reshape(-1, 3)
 
-    def figures(self, records: Sequence[np.ndarray], names: Sequence[str] | None) -> list[Figure]:
+    def figures(self, records: Sequence[np.ndarray], names: Sequence[str] | None) -> list[Figure | Draft]:
         """Return the IoU of the classes, and which classes are confused."""
         pixels = np.concatenate([np.zeros((0, 3), np.int64), *(each.astype(np.int64) for each in records)])
         if not len(pixels):
             return [empty_figure("iou", "IoU of the classes", "No image was tested with its classes.")]
         names = names_up_to(names, int(pixels[pixels[:, 0] < IGNORED, :2].max(initial=int(pixels[:, 1].max()))))
         scores = _scores(pixels, names)
-        return [_iou_figure(scores, _scores(pixels, names, "mmseg"), names), _confusion(scores.confusion, names)]
+        return [
+            Draft("IoU of the classes", lambda: _iou_figure(scores, _scores(pixels, names, "mmseg"), names)),
+            Draft("Confusion of pixels", lambda: _confusion(scores.confusion, names)),
+        ]
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return 1 less the mean IoU of the true classes of the image; None if no pixel counts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from visionzoo.analysis.data_check import tables
 from visionzoo.analysis.data_check.images import (
     ImageFacts,
     duplicates,
+    equal_volumes,
     examined_images,
     images_of,
     near_duplicates,
@@ -89,6 +90,8 @@ def check_data(sources: Sequence[Source], where: str, options: Options | None = 
     """
     options, started, report = options or Options(), time.perf_counter(), Report(where)
     for source in sources:
+        if len(sources) > 1:
+            report.begin_source()
         _check_source(source, report, options)
     if not sources:
         _check_images(where, report, options)
@@ -203,9 +206,19 @@ def _image_facts(splits: Mapping[str, _Split], report: Report, options: Options)
             if "gt_label" in record and isinstance(record.get("img_path"), str):
                 labels[record["img_path"]].add(int(record["gt_label"]))
         _find_repeated(split, one, labels, report)
-    for split, issue in (*duplicates(uses, facts, labels), *near_duplicates(uses, facts)):
+    volumes = equal_volumes(_volumes(splits)) if options.pixels else ()
+    for split, issue in (*duplicates(uses, facts, labels), *near_duplicates(uses, facts), *volumes):
         report.add(split, issue)
     return facts
+
+
+def _volumes(splits: Mapping[str, _Split]) -> Iterator[tuple[str, str]]:
+    """Yield the split and the path of both volumes of each pair."""
+    for split, one in splits.items():
+        for record in (record for part in one.parts for record in part.records):
+            files = record.get("files") or {}
+            paths = [files.get(name) for name in ("fixed", "moving")]
+            yield from ((split, os.fspath(path)) for path in paths if isinstance(path, str | os.PathLike))
 
 
 def _compare_size(split: str, record: Mapping[str, Any], facts: Mapping[str, ImageFacts], report: Report) -> None:

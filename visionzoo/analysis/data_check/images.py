@@ -206,6 +206,29 @@ def duplicates(
             yield split, Issue("equal images with different labels", path, found, advice)
 
 
+def equal_volumes(uses: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Issue]]:
+    """Yield the split and the issue of each volume of which another file has the same bytes.
+
+    A file that two splits use, such as the atlas of all pairs, is none.
+
+    Args:
+        uses: split and path of each use of a volume.
+    """
+    by_length = defaultdict(list)
+    for split, path in dict.fromkeys(uses):
+        if os.path.isfile(path):
+            by_length[os.path.getsize(path)].append((split, path))
+    for same in by_length.values():
+        first: dict[bytes, tuple[str, str]] = {}
+        for split, path in same if len({path for _, path in same}) > 1 else ():
+            other_split, other = first.setdefault(blake2b(read_bytes(path)).digest(), (split, path))
+            if other != path and other_split == split:
+                yield split, Issue("duplicated volumes", path, f"equal to {other}", "remove the copy")
+            elif other != path:
+                found = f"equal to {other} in {other_split}"
+                yield split, Issue("volumes that another split has too", path, found, _LEAK)
+
+
 _LEAK = "remove it from one of them; a score over images of the training is too good"
 
 

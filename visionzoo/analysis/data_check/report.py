@@ -66,6 +66,7 @@ class Report:
         kinds: issues by kind.
         tables: class balance, sizes of images and boxes.
         seconds: time of the check.
+        known: issues of the sources before the current one, which are not counted again; see :meth:`begin_source`.
     """
 
     where: str
@@ -73,9 +74,23 @@ class Report:
     kinds: dict[tuple[str, bool], Kind] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     seconds: float = 0.0
+    known: set[Issue] = field(default_factory=set)
+    _current: set[Issue] | None = None
+
+    def begin_source(self) -> None:
+        """Begin one of several sources: a folder of several layouts is read in each of them, and most issues are equal.
+
+        A check of one source does not call this, because the issues are kept.
+        """
+        self.known |= self._current or set()
+        self._current = set()
 
     def add(self, split: str, issue: Issue) -> None:
-        """Count an issue of a split."""
+        """Count an issue of a split, unless an earlier source has stated it."""
+        if issue in self.known:
+            return
+        if self._current is not None:
+            self._current.add(issue)
         key = (issue.kind, issue.is_note)
         if key not in self.kinds:
             self.kinds[key] = Kind(issue.kind, issue.is_note, issue.advice)

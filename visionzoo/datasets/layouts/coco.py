@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from visionzoo.errors import DataError, first_of
 
 _MOST_FILES = 50  # a folder with more JSON files has one for each image, as from labelme
 _SAMPLED = 20
+_NO_OBJECT = re.compile(rb'"annotations"\s*:\s*\[\s*\]')
 
 
 def _recognise(listing: Listing) -> bool:
@@ -37,7 +39,13 @@ def _may_have_annotations(folder: str) -> bool:
 
 def _is_instances(path: Path) -> bool:
     """Return True for files with the keys of COCO's instances; panoptic files have segments instead of boxes."""
-    return contains(path, b'"images"', b'"annotations"', b'"bbox"') and not contains(path, b'"segments_info"')
+    if not contains(path, b'"images"', b'"annotations"') or contains(path, b'"segments_info"'):
+        return False
+    return contains(path, b'"bbox"') or (contains(path, b'"categories"') and _has_no_object(path))
+
+
+def _has_no_object(path: Path) -> bool:
+    return _NO_OBJECT.search(path.read_bytes()) is not None
 
 
 def _read(listing: Listing, config: Mapping[str, Any]) -> Found:

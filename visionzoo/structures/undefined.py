@@ -1,0 +1,18 @@
+"""Numbers that a metric does not define, such as the AP of large objects in a data set without them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+UNDEFINED = -1.0  # the official tools' value; no number of the zoo's metrics is negative
+
+
+def defined(value: Any) -> Any:
+    """Return nan for a number that is not defined, and other values unchanged.
+
+    Example:
+        >>> defined(-1.0), defined(0.5), defined(-1), defined("-1")
+        (nan, 0.5, -1, '-1')
+    """
+    return math.nan if isinstance(value, float) and value == UNDEFINED else value
