@@ -46,6 +46,10 @@ def parser() -> Parser:
         "model_cards/exports.json and the table of docs/export.md (default: off)",
     )  # fmt: skip
     made.add_argument(
+        "--cpu-limit", type=float, metavar="SECONDS",
+        help="with --all: CPU time of each step of a model, after which the limit is its reason (default: no limit)",
+    )  # fmt: skip
+    made.add_argument(
         "--format", default="onnx", choices=("onnx", "torch-export"), help="format of the file (default: onnx)"
     )
     made.add_argument("--weights", help="as for `visionzoo infer` (default: those of the run, else the released ones)")
@@ -135,6 +139,9 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--calibration-images", expected="1 or more", found=found, advice="use 32")
     if args.tolerance is not None and not args.tolerance >= 0:
         raise ConfigError("--tolerance", expected="0 or more", found=f"{args.tolerance}", advice="use 1e-4")
+    if args.cpu_limit is not None and not (args.all and args.cpu_limit > 0):
+        found = f"{args.cpu_limit:g}" if args.all else f"{args.cpu_limit:g} without --all"
+        raise ConfigError("--cpu-limit", expected="a positive number, with --all", found=found, advice="leave it out")
     if args.all:
         _check_all(args)
 
@@ -161,7 +168,7 @@ def _measure_all(args: argparse.Namespace) -> int:
     from visionzoo.system.atomic import write_text
 
     with readers_on_stderr(quiet=args.quiet):
-        for name, rows in record(args.model or card_names()):
+        for name, rows in record(args.model or card_names(), args.cpu_limit):
             for kind, row in rows.items():
                 said = f"{row['absolute']:g} ({row['fixed'] or 'any size'})" if row["works"] else f"no: {row['reason']}"
                 print(f"{name}: {kind}: {said}", flush=True)

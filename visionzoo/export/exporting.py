@@ -26,7 +26,8 @@ from visionzoo.inference.exported_steps import padded_size
 from visionzoo.system.atomic import write_file
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2"}
-_MOST_CELLS = 512  # largest height or width in units of the divisor
+_MOST_CELLS = 512  # largest height or width in multiples
+_LEAST_UNPADDED = 32  # smallest side of images that are not padded, so that a stride of 16 leaves two cells
 _LEAST = 320  # a recorded side is at least this long, so that no level of a pyramid has a side of 1
 
 
@@ -68,20 +69,20 @@ def chosen_shape(form: ImageForm, largest: Sequence[int], equal: bool, given: Se
                 found=f"{given[0]} {given[1]}",
                 advice="leave it out",
             )
-        if padded_size(given, form.divisor) != tuple(given):
+        if padded_size(given, form.multiple) != tuple(given):
             raise ConfigError(
                 "--size",
-                expected=f"multiples of {form.divisor}",
+                expected=f"multiples of {form.multiple}",
                 found=f"{given[0]} {given[1]}",
-                advice=f"use {' '.join(map(str, padded_size(given, form.divisor)))}",
+                advice=f"use {' '.join(map(str, padded_size(given, form.multiple)))}",
             )
         return Shape((given[0], given[1]), True, "--size")
     if equal:
         return Shape((largest[0], largest[1]), True, "the pipeline resizes all images to it")
     if form.fixed:
         return Shape((largest[0], largest[1]), True, form.fixed)
-    height, width = padded_size((_LEAST, _LEAST + 3 * form.divisor), form.divisor)
-    return Shape((height, width + form.divisor), False, "")
+    height, width = padded_size((_LEAST, _LEAST + 3 * form.multiple), form.multiple)
+    return Shape((height, width + form.multiple), False, "")
 
 
 def export_form(
@@ -124,7 +125,7 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
     batch = torch.export.Dim("batch", min=1, max=4096)
     axes: dict[int, Any] = {0: batch}
     if not shape.is_fixed:
-        axes |= {2: _side("height", form.divisor), 3: _side("width", form.divisor)}
+        axes |= {2: _side("height", form), 3: _side("width", form)}
     shapes = (axes, {0: batch})[: len(inputs)]
     try:
         with _quiet(), torch.no_grad():
@@ -134,10 +135,12 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
         raise RunFailed(f"torch.export cannot record the model: {_first_line(error)}{advice}") from error
 
 
-def _side(name: str, divisor: int) -> Any:
-    if divisor == 1:
-        return torch.export.Dim(name, min=2, max=_MOST_CELLS * 32)
-    return divisor * torch.export.Dim(name, min=1, max=_MOST_CELLS)
+def _side(name: str, form: ImageForm) -> Any:
+    """Return a side of any size: at least one multiple of the padding, or ``_LEAST_UNPADDED`` without padding."""
+    if form.multiple == 1:
+        return torch.export.Dim(name, min=_LEAST_UNPADDED, max=_MOST_CELLS * 32)
+    least = 1 if form.divisor > 1 else -(-_LEAST_UNPADDED // form.multiple)
+    return form.multiple * torch.export.Dim(name, min=least, max=_MOST_CELLS)
 
 
 def require_packages(kind: str) -> None:
@@ -173,7 +176,7 @@ def parity_of(form: ImageForm, shape: Shape, path: Path) -> list[Difference]:
     _, run = open_exported(path)
     sizes = [shape.size]
     if not shape.is_fixed:
-        sizes.append((shape.size[0] + 2 * form.divisor, shape.size[1] - form.divisor))
+        sizes.append((shape.size[0] + 2 * form.multiple, shape.size[1] - form.multiple))
     rows = []
     for seed, size in enumerate(sizes):
         arrays = seeded_inputs(size, form.divisor, seed)

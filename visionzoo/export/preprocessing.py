@@ -57,6 +57,16 @@ def steps_of(prepare: Preparation) -> list[dict[str, Any]]:
     return steps
 
 
+def multiple_of(steps: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number that both sides of every image are multiples of after the steps.
+
+    Example:
+        >>> multiple_of([{"op": "resize_to_fit", "size": None, "at_least": None, "multiple": 16}])
+        16
+    """
+    return next((step["multiple"] for step in reversed(steps) if step["op"] != "grey" and "multiple" in step), 1)
+
+
 def largest_size(steps: Sequence[Mapping[str, Any]], divisor: int) -> tuple[tuple[int, int], bool]:
     """Return (H, W) that holds every image after the steps and padding, and True if all images get this size.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from visionzoo._version import __version__
 from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
-from visionzoo.export.preprocessing import largest_size, steps_of
+from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
 from visionzoo.graphs.form import ImageForm, NotExportable
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
@@ -87,6 +88,7 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         raise NotExportable(f"task {backend.task}: the exporter has no form for {kind}")
     form = task.graph(backend.model).eval()
     steps = steps_of(backend.prepare)
+    form.multiple = math.lcm(form.divisor, multiple_of(steps))
     largest, equal = largest_size(steps, form.divisor)
     return Ready(backend, form, chosen_shape(form, largest, equal, size), steps)
 

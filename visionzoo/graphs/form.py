@@ -44,7 +44,7 @@ class ImageForm(nn.Module):
 
     Inputs are ``images``, (B, 3, H, W) uint8 RGB, as the test pipeline resizes them, and for a model that pads images
     ``sizes``, (B, 2) int64: height and width of each image without padding. Images are at the top left. H and W are
-    multiples of :attr:`divisor`; the pixels of the padding have no effect, because the form replaces them as the
+    multiples of :attr:`multiple`; the pixels of the padding have no effect, because the form replaces them as the
     model's preprocessor does.
 
     Args:
@@ -56,6 +56,7 @@ class ImageForm(nn.Module):
 
     Attributes:
         divisor: padding divisor of the preprocessor.
+        multiple: H and W are multiples of it: of ``divisor``, and of what the test pipeline resizes to.
         fixed: reason why the form has one size; empty if H and W may change.
 
     Raises:
@@ -79,6 +80,7 @@ class ImageForm(nn.Module):
         self.model, self.compute, self.names = model, compute, tuple(names)
         self.divisor = int(getattr(preprocessor, "pad_size_divisor", 1) or 1)
         padding: Any = getattr(preprocessor, "pad_val", 0)  # mmseg's name
+        self.multiple = self.divisor
         self.pad_value = float(getattr(preprocessor, "pad_value", padding))
         mean, std = getattr(preprocessor, "mean", None), getattr(preprocessor, "std", None)
         shape = (1, -1, 1, 1)
@@ -95,6 +97,7 @@ class ImageForm(nn.Module):
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the outputs in the order of :attr:`names`."""
+        images = self._whole_multiples(images)
         pixels = images.float()
         if sizes is None:  # no padding: the sizes of all images are those of the batch
             ones = torch.ones_like(images[:, 0], dtype=torch.int64)
@@ -106,10 +109,20 @@ class ImageForm(nn.Module):
         outputs = self.compute(pixels, sizes)
         return tuple(outputs[name] for name in self.names)
 
+    def _whole_multiples(self, images: Tensor) -> Tensor:
+        """Return the images unchanged, with sides that a recorder reads as products.
+
+        The sides of a recorded graph are symbols, of which the recorder does not use that they are multiples. Without
+        this cut, which removes nothing, each convolution adds a rounding to the expressions of the sizes. Recording
+        then takes minutes, because their length grows with the depth.
+        """
+        rows, columns = (side // self.multiple * self.multiple for side in images.shape[2:])
+        return images[:, :, :rows, :columns]
+
     def inputs(self, size: Sequence[int] | None = None) -> tuple[GraphInput, ...]:
         """Return the inputs; ``size`` (H, W) replaces a free height and width."""
         height, width = ("height", "width") if size is None else size
-        multiples = {} if size is not None or self.divisor == 1 else dict.fromkeys(("height", "width"), self.divisor)
+        multiples = {} if size is not None or self.multiple == 1 else dict.fromkeys(("height", "width"), self.multiple)
         both = (
             GraphInput("images", ("batch", 3, height, width), "uint8", multiples),
             GraphInput("sizes", ("batch", 2), "int64", {}),

@@ -143,8 +143,6 @@ class EfficientNetLite(BaseModule):
         [(1, 16, 16, 24), (1, 48, 2, 3)]
     """
 
-    FIXED_GRAPH_SIZE = "recording its graph for any size takes minutes"
-
     VARIANTS: dict[str, _Design] = {"lite0": _LITE0, "tiny": _TINY}
 
     convert = staticmethod(convert)

@@ -1,0 +1,57 @@
+"""Seeded weights for the comparison of exported models, with scores as far apart as those of trained models."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from visionzoo.cards.seeding import fill_weights, settle_norms
+from visionzoo.export.parity import eager_outputs, seeded_inputs
+from visionzoo.graphs.form import ImageForm
+
+# Layers that return logits of classes: those of mmdet's heads, such as `rpn_cls`, and the classifier of lanes.
+_LOGITS = re.compile(r"(_cls|head\.classifier\.\d+)$")
+_SPREAD = 2.0  # standard deviation of the logits of a class
+
+
+def seed(form: ImageForm, size: tuple[int, int]) -> None:
+    """Set seeded weights, in place, so that features and logits have the spread of trained ones.
+
+    Args:
+        form: the form of a model.
+        size: (H, W) of the seeded images that the spread is measured on.
+    """
+    fill_weights(form.model, 0)
+    inputs = seeded_inputs(size, form.divisor)
+    images = torch.from_numpy(inputs["images"]).float()
+    normed = images if form.mean is None or form.std is None else (images - form.mean) / form.std
+    settle_norms(form.model, normed)
+    hooks = [layer.register_forward_hook(_Spreading()) for name, layer in form.model.named_modules()
+             if _LOGITS.search(name) and isinstance(layer, nn.Conv2d | nn.Linear)]  # fmt: skip
+    if hooks:
+        eager_outputs(form, {name: inputs[name] for name in form.input_names})
+    for hook in hooks:
+        hook.remove()
+
+
+class _Spreading:
+    """Hook that scales the weight of a layer at its first call.
+
+    Seeded weights alone give nearly equal scores. The order of the results then depends on the rounding of the sums,
+    and no score reaches a threshold, so a comparison would show neither an error nor a result.
+    """
+
+    def __init__(self) -> None:
+        self.is_done = False
+
+    @torch.no_grad()
+    def __call__(self, layer: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if self.is_done:
+            return output
+        self.is_done = True
+        by_class = output.transpose(0, 1).flatten(1)
+        layer.weight.mul_(_SPREAD / by_class.std(1).mean().clamp(min=1e-3))
+        return layer.forward(*inputs)
