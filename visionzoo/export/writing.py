@@ -13,11 +13,10 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, steps_of
-from visionzoo.graphs.form import ImageForm, NotExportable
+from visionzoo.graphs.form import ImageForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
 from visionzoo.tasks import task_of
-from visionzoo.tasks.inputs.images import ImageInput
 
 TOLERANCE = 1e-4
 
@@ -81,11 +80,7 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         NotExportable: the model has no exported form; the message states why.
         ConfigError: ``size`` does not fit the model.
     """
-    task = task_of(backend.task)
-    if type(task.inputs) is not ImageInput:
-        kind = f"groups of {task.inputs.nouns}" if task.inputs.are_grouped else task.inputs.nouns
-        raise NotExportable(f"task {backend.task}: the exporter has no form for {kind}")
-    form = task.graph(backend.model).eval()
+    form = task_of(backend.task).graph(backend.model).eval()
     steps = steps_of(backend.prepare)
     largest, equal = largest_size(steps, form.divisor)
     return Ready(backend, form, chosen_shape(form, largest, equal, size), steps)

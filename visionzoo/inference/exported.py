@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
 from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.exported_groups import run_groups
 from visionzoo.inference.exported_steps import apply_steps, padded_size
 from visionzoo.inference.preparing import Preparation
 from visionzoo.structures.graph_results import Frame
@@ -157,13 +158,14 @@ def exported_backend(path: Path, weights: Any, *, check: Check, device: str, opt
     names = tuple(metadata["classes"]) if metadata["classes"] else None
     if names:
         check(metadata["task"], names)
+    run_batch = partial(_run, task, metadata, run)
     ids, divisor = metadata["category_ids"], int(metadata["preprocessing"]["pad_divisor"])
     return Backend(
         name=metadata["name"],
         task=metadata["task"],
         config={"task": metadata["task"], "model": metadata["model"]},
         prepare=ExportedPreparation(metadata["preprocessing"]["steps"], task.inputs),
-        run=partial(_run, task, metadata, run),
+        run=partial(run_groups, run_batch) if task.inputs.are_grouped else run_batch,
         fingerprint=partial(_file_hash, path),
         model=None,
         device="cpu",
