@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from visionzoo.config import LoadedConfig
-from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
-from visionzoo.inference.backends import Backend
+from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError, require_known
+from visionzoo.inference.backends import BACKENDS, Backend
 from visionzoo.inference.exported import exported_backend, exported_file
 from visionzoo.inference.preparing import Prepared
 from visionzoo.inference.selecting import Selection, selection_of
@@ -117,6 +117,8 @@ class Inferencer:
         options: changes to the config, as for ``--cfg-options``.
         allow_new: True if options may add keys.
         trust_pickle: True to allow pickle files, which can run arbitrary code while they load.
+        backend: ``torch``, or ``onnxruntime``: the model is exported once into the cache, compared with PyTorch, and
+            run on the CPU without PyTorch from then on.
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
@@ -153,10 +155,12 @@ class Inferencer:
         options: Iterable[str] | Mapping[str, Any] = (),
         allow_new: bool = False,
         trust_pickle: bool = False,
+        backend: str = "torch",
     ):
         self.batch_size = _positive(batch_size)
         chosen = dict(threshold=score_threshold, thresholds=class_thresholds, classes=classes, limit=limit)
-        backend = _backend(
+        loaded = _backend(
+            backend,
             name_or_config,
             weights,
             lambda task, names: selection_of(task_of(task), names, **chosen),  # type: ignore[arg-type]
@@ -164,14 +168,14 @@ class Inferencer:
             dict(tiny=tiny, options=options, allow_new=allow_new),
             trust_pickle,
         )
-        self._run_model, self.fingerprint = backend.run, backend.fingerprint
-        self.name, self.notes, self.run, self.config = backend.name, backend.notes, backend.folder, backend.config
-        self.task, self.prepare, self.model, self.device = backend.task, backend.prepare, backend.model, backend.device
+        self._run_model, self.fingerprint = loaded.run, loaded.fingerprint
+        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.folder, loaded.config
+        self.task, self.prepare, self.model, self.device = loaded.task, loaded.prepare, loaded.model, loaded.device
         self._task = task_of(self.task)
-        self.weights, self.step, self.is_untrained = backend.weights, backend.step, backend.is_untrained
-        self.class_names, self.category_ids = backend.names, backend.category_ids
+        self.weights, self.step, self.is_untrained = loaded.weights, loaded.step, loaded.is_untrained
+        self.class_names, self.category_ids = loaded.names, loaded.category_ids
         self.selection = selection_of(self._task, self.class_names, **chosen)  # type: ignore[arg-type]
-        self._divisor = backend.divisor
+        self._divisor = loaded.divisor
 
     def __call__(
         self,
@@ -413,6 +417,7 @@ class _Window:
 
 
 def _backend(
+    kind: str,
     model: Any,
     weights: Any,
     check: Callable[[str, tuple[str, ...]], object],
@@ -421,7 +426,12 @@ def _backend(
     trust_pickle: bool,
 ) -> Backend:
     """Return what runs the model. An exported ONNX file needs no torch."""
+    require_known(kind, BACKENDS, "backend")
     file = exported_file(model)
+    if kind == "onnxruntime" and (file is None or file.suffix.lower() != ".onnx"):
+        from visionzoo.inference.onnx_backend import onnx_backend
+
+        return onnx_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 
