@@ -19,6 +19,7 @@ from visionzoo.export.parity import seeded_inputs
 from visionzoo.export.writing import TOLERANCE, Ready, ready, write
 from visionzoo.front_matter import card_folder
 from visionzoo.graphs.form import NotExportable
+from visionzoo.graphs.pairs import PairForm
 from visionzoo.inference.preparing import test_pipeline_of
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
@@ -66,8 +67,11 @@ def _seeded(name: str) -> Ready:
         name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=options,
         allow_new=True,
     )  # fmt: skip
-    made = ready(backend)
+    form = task_of(cfg.task).graph(backend.model)
+    made = ready(backend, (32,) * form.axes if isinstance(form, PairForm) else None)
     fill_weights(backend.model, 0)
+    if isinstance(made.form, PairForm):
+        return made
     images = torch.from_numpy(seeded_inputs(made.shape.size, made.form.divisor)["images"]).float()
     mean, std = made.form.mean, made.form.std
     settle_norms(backend.model, images if mean is None or std is None else (images - mean) / std)

@@ -14,8 +14,10 @@ from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, steps_of
 from visionzoo.graphs.form import ImageForm
+from visionzoo.graphs.pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
+from visionzoo.inference.preparing import test_pipeline_of
 from visionzoo.tasks import task_of
 
 TOLERANCE = 1e-4
@@ -33,7 +35,7 @@ class Ready:
     """
 
     backend: Backend
-    form: ImageForm
+    form: ImageForm | PairForm
     shape: Shape
     steps: list[dict[str, Any]]
 
@@ -80,7 +82,10 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         NotExportable: the model has no exported form; the message states why.
         ConfigError: ``size`` does not fit the model.
     """
-    form = task_of(backend.task).graph(backend.model).eval()
+    form: Any = task_of(backend.task).graph(backend.model).eval()
+    if isinstance(form, PairForm):
+        steps = _plain(test_pipeline_of(backend.config, backend.name))
+        return Ready(backend, form, Shape(form.required_size(size), True, "a file of pairs has one size"), steps)
     steps = steps_of(backend.prepare)
     largest, equal = largest_size(steps, form.divisor)
     return Ready(backend, form, chosen_shape(form, largest, equal, size), steps)

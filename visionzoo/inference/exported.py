@@ -158,14 +158,14 @@ def exported_backend(path: Path, weights: Any, *, check: Check, device: str, opt
     names = tuple(metadata["classes"]) if metadata["classes"] else None
     if names:
         check(metadata["task"], names)
-    run_batch = partial(_run, task, metadata, run)
+    prepare, run_batch = _prepared_runner(task, metadata, run)
     ids, divisor = metadata["category_ids"], int(metadata["preprocessing"]["pad_divisor"])
     return Backend(
         name=metadata["name"],
         task=metadata["task"],
         config={"task": metadata["task"], "model": metadata["model"]},
-        prepare=ExportedPreparation(metadata["preprocessing"]["steps"], task.inputs),
-        run=partial(run_groups, run_batch) if task.inputs.are_grouped else run_batch,
+        prepare=prepare,
+        run=run_batch,
         fingerprint=partial(_file_hash, path),
         model=None,
         device="cpu",
@@ -176,6 +176,18 @@ def exported_backend(path: Path, weights: Any, *, check: Check, device: str, opt
         names=names,
         category_ids=tuple(ids) if ids else None,
     )
+
+
+def _prepared_runner(task: Task, metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
+    """Return what prepares the inputs of a file, and what runs a batch of them."""
+    steps = metadata["preprocessing"]["steps"]
+    if metadata["inputs"][0]["name"] == "fixed":
+        from visionzoo.inference.exported_pairs import run_pairs  # imports torch
+
+        return Preparation(steps, task.inputs), partial(run_pairs, run, metadata)
+    run_images = partial(_run, task, metadata, run)
+    grouped = partial(run_groups, run_images) if task.inputs.are_grouped else run_images
+    return ExportedPreparation(steps, task.inputs), grouped
 
 
 class ExportedPreparation(Preparation):
