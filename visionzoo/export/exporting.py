@@ -125,7 +125,7 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
     axes: dict[int, Any] = {0: batch}
     if not shape.is_fixed:
         axes |= {2: _side("height", form.divisor), 3: _side("width", form.divisor)}
-    shapes = (axes, {0: batch})[: len(inputs)] if isinstance(form, ImageForm) else None
+    shapes = (axes, {0: batch})[: len(inputs)] if form.is_dynamic else None
     try:
         with _quiet(), torch.no_grad():
             return torch.export.export(form, tuple(inputs), dynamic_shapes=shapes, strict=False)

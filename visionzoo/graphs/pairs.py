@@ -45,6 +45,7 @@ class PairForm(nn.Module):
     input_names = ("fixed", "moving")
     names = ("field", "inverse_field", "warped")
     pair = mean = std = None
+    is_dynamic = False
 
     def __init__(self, model: nn.Module):
         super().__init__()
