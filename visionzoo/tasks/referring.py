@@ -115,9 +115,8 @@ class Referring(Task):
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         values = resized(frame.without_padding(outputs["map"]), frame.original)[0].clip(0, 1)
         mask = values >= frame.settings["mask_threshold"]
-        return GraphSample(
-            pred_map=values, pred_mask=mask, pred_score=values[mask].mean() if mask.any() else values.max()
-        )
+        score = values[mask].mean() if mask.any() else values.max()
+        return GraphSample(pred_map=values, pred_mask=mask, pred_score=score)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
