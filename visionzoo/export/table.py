@@ -70,7 +70,7 @@ def _seeded(name: str) -> Ready:
     form = task_of(cfg.task).graph(backend.model)
     made = ready(backend, (32,) * form.axes if isinstance(form, PairForm) else None)
     fill_weights(backend.model, 0)
-    if not made.form.is_dynamic:  # pairs and phrases: the model does not run on images alone
+    if not made.form.is_dynamic:  # pairs and phrases: the model does not run on only images
         return made
     images = torch.from_numpy(seeded_inputs(made.shape.size, made.form.divisor)["images"]).float()
     mean, std = made.form.mean, made.form.std

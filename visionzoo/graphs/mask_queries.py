@@ -18,7 +18,7 @@ from visionzoo.graphs.form import ImageForm, NotExportable
 def mask_query_form(model: nn.Module) -> ImageForm:
     """Return the form of Mask2Former: ``classes``, (B, Q, C + 1), and ``masks``, (B, Q, H / 4, W / 4), logits.
 
-    The masks have a quarter of the size of the batch; whoever runs the file enlarges them before the fusion.
+    The masks have a quarter of the size of the batch. Enlarge them before the fusion.
 
     Raises:
         NotExportable: the detector has another head, pixel decoder or fusion.
