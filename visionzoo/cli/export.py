@@ -58,8 +58,9 @@ def parser() -> Parser:
     )
     made.add_argument("--overwrite", action="store_true", help="replace a file that exists (default: an error)")
     made.add_argument(
-        "--size", type=int, nargs=2, metavar=("H", "W"),
-        help="the only size of images after resizing and padding (default: any size where the model allows it)",
+        "--size", type=int, nargs="+", metavar="SIDE",
+        help="H W, the only size of images after resizing and padding (default: any size where the model allows it); "
+        "D H W of volumes",
     )  # fmt: skip
     made.add_argument(
         "--tolerance", type=float,

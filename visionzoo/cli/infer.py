@@ -82,6 +82,10 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         help="file, work dir or address; released or an ID of the card (`visionzoo weights list NAME`); none for an "
         "untrained model (default: released)",
     )
+    parser.add_argument(
+        "--backend", default="torch", choices=("torch", "onnxruntime"),
+        help="what runs the model; onnxruntime exports it once into the cache (default: torch)",
+    )  # fmt: skip
     parser.add_argument("--vis", default="overlay", metavar="KIND,...", help=f"{images} (default: overlay)")
     parser.add_argument(
         "--gallery",
@@ -214,7 +218,7 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     from visionzoo.inference.exported import exported_file
 
     # the logger of the readers imports torch, which an ONNX file does not need
-    if exported_file(args.model) is not None:
+    if exported_file(args.model) is not None or args.backend == "onnxruntime":
         return _run_inference(args, command, seen or _Seen(), only)
     say_loading(quiet=args.quiet)
     with deferred_imports(), readers_on_stderr(quiet=args.quiet):
@@ -345,7 +349,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     from visionzoo.inference.inferencer import Inferencer
 
     threshold, class_thresholds = thresholds_of(args.threshold)
-    if exported_file(loaded) is None:
+    if exported_file(loaded) is None and args.backend == "torch":
         import torch
 
         torch.manual_seed(args.seed)
@@ -360,6 +364,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
         limit=args.limit,
         trust_pickle=args.trust_pickle,
         exact=args.exact,
+        backend=args.backend,
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from visionzoo.cli.common import (
     INTERRUPTED,
@@ -35,7 +36,13 @@ EXAMPLES = """  visionzoo test work_dirs/rcnet_retinanet
 def parser() -> argparse.ArgumentParser:
     """Return the parser of ``test``."""
     made = Parser("test", "Measure a model and write metrics.json, report.md and report.html.", EXAMPLES)
-    made.add_argument("config", nargs="?", default=None, help="the folder of a run, a released config's name or a file")
+    made.add_argument(
+        "config",
+        nargs="?",
+        default=None,
+        help="the folder of a run, a released config's name or a "
+        "file; a file of `visionzoo export` is tested with the data of the config it was made from",
+    )
     made.add_argument(
         "--weights",
         help="a checkpoint, or the folder of a run: its best, else its last; released or an ID of the card "
@@ -76,6 +83,7 @@ def _test(args: argparse.Namespace) -> int:
     say_loading(quiet=args.quiet)
     from visionzoo.weights.runs import load_with_weights
 
+    prepare = _of_exported_file(args)
     name, again = args.config, "`visionzoo test {run}`"
     changes = dict(again=again, tiny=args.tiny, allow_new=args.allow_new)
     loaded = load_with_short_options(
@@ -100,7 +108,7 @@ def _test(args: argparse.Namespace) -> int:
     }
     options = {name: value for name, value in vars(args).items() if name not in taken}
     try:
-        outcome = test(loaded, **options, report=not args.no_report)
+        outcome = test(loaded, prepare=prepare, **options, report=not args.no_report)
     except Interrupted:
         note("stopped; nothing was written")
         return INTERRUPTED
@@ -116,6 +124,21 @@ def _test(args: argparse.Namespace) -> int:
         if outcome["report"]:
             note(f"report with figures and images: {shown_path(outcome['report'])}", quiet=args.quiet)
     return 0
+
+
+def _of_exported_file(args: argparse.Namespace) -> Any:
+    """Return what lets an exported file predict; None without one. A file is the weights of what it was made from."""
+    from visionzoo.config.runs import run_of
+    from visionzoo.inference.exported import exported_file, open_exported
+
+    if (file := exported_file(args.config)) is not None:
+        run = run_of(file.parent.parent) if file.parent.name == "export" else None
+        args.weights, args.config = str(file), str(run or open_exported(file)[0]["name"])
+    if exported_file(args.weights) is None:
+        return None
+    from visionzoo.inference.tested_file import predict_by_file
+
+    return predict_by_file
 
 
 def _refuse_options_of_suites(args: argparse.Namespace) -> None:

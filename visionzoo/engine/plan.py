@@ -284,7 +284,8 @@ def _source_of_classes(options: RunOptions, purpose: Purpose, usual: Path, weigh
     """Return the checkpoint whose classes the data must match or may follow, or None."""
     if options.resume and purpose != "test":
         return resumed_checkpoint(options.resume, options.work_dir, usual)
-    return None if weights is None else find_weights(weights)
+    is_exported = Path(str(weights)).suffix in (".onnx", ".pt2")  # such a file checks its classes itself
+    return None if weights is None or is_exported else find_weights(weights)
 
 
 def _advice_on_classes(checkpoint: Path) -> str:

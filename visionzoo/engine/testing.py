@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,15 +32,19 @@ from visionzoo.system.versions import versions
 from visionzoo.weights.loading import load_weights, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
 
+Prepare = Callable[[nn.Module, Path, Sequence[str] | None], None]
+
 
 def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
     """Test the model of a config and write ``metrics.json``, ``report.md``, ``report.html`` and its images.
 
     Args:
         loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
-        **options: fields of :class:`visionzoo.engine.RunOptions`. ``weights`` is required, except for a run and for a
-            model without parameters. If it is a work dir, its
-            best checkpoint is used, else its last, and the results are written there unless ``work_dir`` is given.
+        **options: ``prepare``, a function that makes the model ready, from the model, the file of the weights and the
+            class names of the data, instead of loading the weights; and fields of
+            :class:`visionzoo.engine.RunOptions`. ``weights`` is required, except for a run and for a model without
+            parameters. If it is a work dir, its best checkpoint is used, else its last, and the results are written
+            there unless ``work_dir`` is given.
 
     Returns:
         ``work_dir``, ``weights``, ``form`` (``fast`` or ``exact``), ``metrics`` (name -> number), ``per_class`` (table
@@ -51,13 +56,14 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         OutputError: the work dir cannot be written.
         Interrupted: the user or the system requested a stop.
     """
+    prepare: Prepare = options.pop("prepare", None) or _load
     with planned(loaded, RunOptions(**options), "test") as plan:
         for text in plan.notes:
             note_to_user(plan.options)(text)
-        return _test(plan, cast(Path, plan.folder))  # only a dry run has none
+        return _test(plan, cast(Path, plan.folder), prepare)  # only a dry run has no folder
 
 
-def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
+def _test(plan: RunPlan, folder: Path, prepare: Prepare) -> dict[str, Any]:
     """Test in this process. All objects built here are released on return, before the process group ends."""
     evidence = EvidenceHook(_tasks_of(plan.cfg), plan.classes) if plan.options.report else None
     with kept_if_it_works(folder):
@@ -65,7 +71,9 @@ def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
             plan,
             folder,
             log_name="test",
-            prepare=None if plan.weights is None else partial(_load, weights=Path(plan.weights)),
+            prepare=None
+            if plan.weights is None
+            else partial(prepare, weights=Path(plan.weights), classes=plan.classes),
             test_dataloader=build_split(plan, "test"),
             test_cfg=plan.cfg.get("test_cfg") or {},
             test_evaluator=plan.cfg.test_evaluator,
@@ -75,7 +83,7 @@ def _test(plan: RunPlan, folder: Path) -> dict[str, Any]:
         return _run(runner, plan, evidence)
 
 
-def _load(model: nn.Module, weights: Path) -> None:
+def _load(model: nn.Module, weights: Path, classes: Sequence[str] | None) -> None:
     bare = getattr(model, "module", model)
     load_weights(without_pretrained(bare), weights)
     warn_of_other_normalisation(bare, weights)

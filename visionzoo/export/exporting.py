@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from visionzoo.errors import ConfigError, MissingExtra, RunFailed, require_known
@@ -120,19 +121,24 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
     Raises:
         RunFailed: PyTorch cannot record the model.
     """
-    arrays = seeded_inputs(shape.size, form.divisor)
-    inputs = [torch.from_numpy(arrays[name]) for name in form.input_names]
+    inputs = [torch.from_numpy(value) for value in example_inputs(form, shape.size).values()]
     batch = torch.export.Dim("batch", min=1, max=4096)
     axes: dict[int, Any] = {0: batch}
     if not shape.is_fixed:
         axes |= {2: _side("height", form), 3: _side("width", form)}
-    shapes = (axes, {0: batch})[: len(inputs)]
+    shapes = (axes, {0: batch})[: len(inputs)] if form.is_dynamic else None
     try:
         with _quiet(), torch.no_grad():
             return torch.export.export(form, tuple(inputs), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # the exporter has many kinds of errors
         advice = "" if shape.is_fixed else "; --size H W exports it for one size"
         raise RunFailed(f"torch.export cannot record the model: {_first_line(error)}{advice}") from error
+
+
+def example_inputs(form: Any, size: Sequence[int], seed: int = 0) -> dict[str, np.ndarray]:
+    """Return seeded inputs of a form, by name in their order."""
+    arrays = form.seeded(size, seed) if hasattr(form, "seeded") else seeded_inputs(size, form.divisor, seed)
+    return {name: arrays[name] for name in form.input_names}
 
 
 def _side(name: str, form: ImageForm) -> Any:
@@ -179,8 +185,7 @@ def parity_of(form: ImageForm, shape: Shape, path: Path) -> list[Difference]:
         sizes.append((shape.size[0] + 2 * form.multiple, shape.size[1] - form.multiple))
     rows = []
     for seed, size in enumerate(sizes):
-        arrays = seeded_inputs(size, form.divisor, seed)
-        inputs = {name: arrays[name] for name in form.input_names}
+        inputs = example_inputs(form, size, seed)
         rows.append(differences(eager_outputs(form, inputs), run(inputs), form.pair))
     return merged(rows)
 

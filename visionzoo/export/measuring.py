@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.evaluator import Evaluator
 from mmengine.registry import EVALUATOR, DefaultScope
-from mmengine.structures import InstanceData
 
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.inference.exported import exported_backend
+from visionzoo.inference.tested_file import as_torch
 from visionzoo.registry import SCOPE
-from visionzoo.structures.graph_results import GraphSample
 
 
 def measured(cfg: Mapping[str, Any], path: Path, most: int | None = None) -> dict[str, float]:
@@ -44,10 +41,3 @@ def measured(cfg: Mapping[str, Any], path: Path, most: int | None = None) -> dic
             setattr(sample, name, as_torch(value))
         evaluator.process([sample.to_dict()], {})
     return {name: float(value) for name, value in evaluator.evaluate(count).items()}
-
-
-def as_torch(value: Any) -> Any:
-    """Return a value of a sample as metrics read it: arrays as tensors, and nested samples as ``InstanceData``."""
-    if isinstance(value, GraphSample):
-        return InstanceData(**{name: as_torch(each) for name, each in value.items()})
-    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray | np.generic) else value

@@ -49,7 +49,7 @@ def steps_of(prepare: Preparation) -> list[dict[str, Any]]:
     for transform in prepare.transforms[:-1]:
         name = type(transform).__name__
         if hasattr(transform, "graph_step"):
-            steps.append(transform.graph_step())
+            steps += [] if (step := transform.graph_step()) is None else [step]
         elif name in _OF_LIBRARIES:
             steps.append(_OF_LIBRARIES[name](transform))
         else:

@@ -25,6 +25,8 @@ def seed(form: ImageForm, size: tuple[int, int]) -> None:
         size: (H, W) of the seeded images that the spread is measured on.
     """
     fill_weights(form.model, 0)
+    if not form.is_dynamic:  # pairs and phrases: the model does not run on only images
+        return
     inputs = seeded_inputs(size, form.divisor)
     images = torch.from_numpy(inputs["images"]).float()
     normed = images if form.mean is None or form.std is None else (images - form.mean) / form.std

@@ -18,11 +18,15 @@ from visionzoo.export.seeding import seed
 from visionzoo.export.writing import TOLERANCE, Ready, ready, write
 from visionzoo.front_matter import card_folder
 from visionzoo.graphs.form import NotExportable
+from visionzoo.graphs.pairs import PairForm
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
+from visionzoo.tasks import task_of
 
 BEGIN, END = "<!-- exports -->", "<!-- /exports -->"
 Row = dict[str, Any]
+
+_PAIR_SIDE = 32  # voxels or pixels of each axis of a pair
 
 
 def measure(name: str, limit: float | None = None) -> dict[str, Row]:
@@ -70,11 +74,11 @@ def _row(made: Ready, kind: str, path: Path, program: Any, limit: float | None) 
 
 def _built(name: str) -> Ready:
     """Return the form of the tiny variant."""
-    return ready(
-        torch_backend(
-            name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=()
-        )
+    backend = torch_backend(
+        name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=()
     )
+    form = task_of(backend.task).graph(backend.model)
+    return ready(backend, (_PAIR_SIDE,) * form.axes if isinstance(form, PairForm) else None)
 
 
 def record(names: Iterable[str], limit: float | None = None) -> Iterable[tuple[str, dict[str, Row]]]:

@@ -14,11 +14,12 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
-from visionzoo.graphs.form import ImageForm, NotExportable
+from visionzoo.graphs.form import ImageForm
+from visionzoo.graphs.pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
+from visionzoo.inference.preparing import test_pipeline_of
 from visionzoo.tasks import task_of
-from visionzoo.tasks.inputs.images import ImageInput
 
 TOLERANCE = 1e-4
 
@@ -35,7 +36,7 @@ class Ready:
     """
 
     backend: Backend
-    form: ImageForm
+    form: ImageForm | PairForm
     shape: Shape
     steps: list[dict[str, Any]]
 
@@ -82,11 +83,10 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         NotExportable: the model has no exported form; the message states why.
         ConfigError: ``size`` does not fit the model.
     """
-    task = task_of(backend.task)
-    if type(task.inputs) is not ImageInput:
-        kind = f"groups of {task.inputs.nouns}" if task.inputs.are_grouped else task.inputs.nouns
-        raise NotExportable(f"task {backend.task}: the exporter has no form for {kind}")
-    form = task.graph(backend.model).eval()
+    form: Any = task_of(backend.task).graph(backend.model).eval()
+    if isinstance(form, PairForm):
+        steps = _plain(test_pipeline_of(backend.config, backend.name))
+        return Ready(backend, form, Shape(form.required_size(size), True, "a file of pairs has one size"), steps)
     steps = steps_of(backend.prepare)
     form.multiple = math.lcm(form.divisor, multiple_of(steps))
     largest, equal = largest_size(steps, form.divisor)

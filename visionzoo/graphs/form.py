@@ -63,6 +63,8 @@ class ImageForm(nn.Module):
         NotExportable: the preprocessor changes images in another way.
     """
 
+    is_dynamic = True  # the batch may have any size
+
     mean: Tensor | None
     std: Tensor | None
 
@@ -97,6 +99,11 @@ class ImageForm(nn.Module):
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the outputs in the order of :attr:`names`."""
+        outputs = self.compute(*self.normalised(images, sizes))
+        return tuple(outputs[name] for name in self.names)
+
+    def normalised(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the images, normalised and padded as by the preprocessor, and the size of each."""
         images = self._whole_multiples(images)
         pixels = images.float()
         if sizes is None:  # no padding: the sizes of all images are those of the batch
@@ -106,8 +113,7 @@ class ImageForm(nn.Module):
             pixels = (pixels - self.mean) / self.std
         if self.divisor > 1:
             pixels = torch.where(inside_sizes(images.shape[2:], sizes), pixels, self.pad_value)
-        outputs = self.compute(pixels, sizes)
-        return tuple(outputs[name] for name in self.names)
+        return pixels, sizes
 
     def _whole_multiples(self, images: Tensor) -> Tensor:
         """Return the images unchanged, with sides that a recorder reads as products.

@@ -16,6 +16,7 @@ from torch import Tensor
 from visionzoo.allowed import Count
 from visionzoo.errors import ConfigError, ZooError, require_known
 from visionzoo.layers.registration import (
+    OPTIMISED,
     Case,
     Fields,
     InstanceOptions,
@@ -100,6 +101,11 @@ class DirectRegistrationHead(RegistrationHead):
                 found=f"{in_channels}",
                 advice="use ImagePair as model.backbone, and images of one channel",
             )
+
+    @property
+    def not_exportable(self) -> str:
+        """Reason why the head has no exported form."""
+        return OPTIMISED.format("it")
 
     def forward(self, feats: Sequence[Tensor], batch: Batch = NO_BATCH) -> dict[str, Tensor]:
         """Return ``affine`` (B, n, n + 1) in float64 and ``field`` (B, n, *S), in voxels.

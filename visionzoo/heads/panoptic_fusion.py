@@ -37,6 +37,10 @@ _OF_TEST_CFG = {
     "filter_low_score": "filter_low_score",
 }
 _SWITCHES = ("panoptic_on", "semantic_on", "instance_on")
+_GRAPH_SETTINGS = (
+    *("rule", "num_things_classes", "class_threshold", "mask_threshold", "overlap_threshold", "filter_low_score"),
+    *("least_pixels", "max_per_image", "outputs"),
+)
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,10 @@ class PanopticFusion(BaseModule):
             if switch in options:
                 others = tuple(each for each in self.outputs if each != output)
                 self.outputs = (*others, output) if options[switch] else others
+
+    def graph_settings(self) -> dict[str, Any]:
+        """Return what :func:`visionzoo.structures.query_fusion.fused` needs for the queries of an exported graph."""
+        return {name: getattr(self, name) for name in _GRAPH_SETTINGS}
 
     def loss(self, **inputs: Any) -> dict[str, Tensor]:
         """Return no loss."""

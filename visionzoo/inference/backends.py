@@ -9,6 +9,7 @@ from typing import Any
 
 from visionzoo.inference.preparing import Preparation
 
+BACKENDS = ("torch", "onnxruntime")
 Check = Callable[[str, tuple[str, ...]], object]
 
 

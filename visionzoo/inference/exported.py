@@ -17,6 +17,8 @@ from mmengine.logging import print_log
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
 from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.exported_groups import run_groups
+from visionzoo.inference.exported_phrases import PhrasePreparation, run_phrases, tokenizer_of
 from visionzoo.inference.exported_steps import apply_steps, padded_size
 from visionzoo.inference.preparing import Preparation
 from visionzoo.structures.graph_results import Frame
@@ -161,13 +163,14 @@ def exported_backend(
     names = tuple(metadata["classes"]) if metadata["classes"] else None
     if names:
         check(metadata["task"], names)
+    prepare, run_batch = _prepared_runner(task, metadata, run)
     ids, divisor = metadata["category_ids"], int(metadata["preprocessing"]["pad_divisor"])
     return Backend(
         name=metadata["name"],
         task=metadata["task"],
         config={"task": metadata["task"], "model": metadata["model"]},
-        prepare=ExportedPreparation(metadata["preprocessing"]["steps"], task.inputs),
-        run=partial(_run, task, metadata, run),
+        prepare=prepare,
+        run=run_batch,
         fingerprint=partial(_file_hash, path),
         model=None,
         device="cpu",
@@ -178,6 +181,22 @@ def exported_backend(
         names=names,
         category_ids=tuple(ids) if ids else None,
     )
+
+
+def _prepared_runner(task: Task, metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
+    """Return what prepares the inputs of a file, and what runs a batch of them."""
+    steps = metadata["preprocessing"]["steps"]
+    if metadata["inputs"][0]["name"] == "fixed":
+        from visionzoo.inference.exported_pairs import run_pairs  # imports torch
+
+        return Preparation(steps, task.inputs), partial(run_pairs, run, metadata)
+    if "tokenizer" in metadata["settings"]:
+        words = tokenizer_of(metadata["settings"]["tokenizer"])
+        one = lambda data, run_one: _run(task, metadata, run_one, data)  # noqa: E731
+        return PhrasePreparation(steps, task.inputs), partial(run_phrases, one, run, words)
+    run_images = partial(_run, task, metadata, run)
+    grouped = partial(run_groups, run_images) if task.inputs.are_grouped else run_images
+    return ExportedPreparation(steps, task.inputs), grouped
 
 
 class ExportedPreparation(Preparation):
@@ -208,7 +227,7 @@ def _run(task: Task, metadata: Mapping[str, Any], run: Run, data: Mapping[str, l
     for index, (image, shape) in enumerate(zip(images, shapes, strict=True)):
         batch[index, :, : shape[0], : shape[1]] = image
     arrays: Arrays = {"images": batch, "sizes": np.array(shapes, np.int64)}
-    outputs = run({each["name"]: arrays[each["name"]] for each in metadata["inputs"]})
+    outputs = run({each["name"]: arrays[each["name"]] for each in metadata["inputs"] if each["name"] in arrays})
     samples = []
     for index, (shape, original) in enumerate(zip(shapes, originals, strict=True)):
         frame = Frame((height, width), shape, tuple(original[:2]), metadata["settings"])

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from visionzoo.config import LoadedConfig
-from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError
-from visionzoo.inference.backends import Backend
+from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError, require_known
+from visionzoo.inference.backends import BACKENDS, Backend
 from visionzoo.inference.exported import exported_backend, exported_file
 from visionzoo.inference.preparing import Prepared
 from visionzoo.inference.selecting import Selection, selection_of
@@ -119,6 +119,8 @@ class Inferencer:
         trust_pickle: True to allow pickle files, which can run arbitrary code while they load.
         exact: True to run the model as it is built. By default, a model on a CPU runs in its fast form, whose outputs
             are equal up to rounding, see :mod:`visionzoo.models.fast_form`. ``model`` is always the plain form.
+        backend: ``torch``, or ``onnxruntime``: the model is exported once into the cache, compared with PyTorch, and
+            run on the CPU without PyTorch from then on.
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
@@ -156,10 +158,12 @@ class Inferencer:
         allow_new: bool = False,
         trust_pickle: bool = False,
         exact: bool = False,
+        backend: str = "torch",
     ):
         self.batch_size = _positive(batch_size)
         chosen = dict(threshold=score_threshold, thresholds=class_thresholds, classes=classes, limit=limit)
-        backend = _backend(
+        loaded = _backend(
+            backend,
             name_or_config,
             weights,
             lambda task, names: selection_of(task_of(task), names, **chosen),  # type: ignore[arg-type]
@@ -168,14 +172,14 @@ class Inferencer:
             trust_pickle,
             exact,
         )
-        self._run_model, self.fingerprint = backend.run, backend.fingerprint
-        self.name, self.notes, self.run, self.config = backend.name, backend.notes, backend.folder, backend.config
-        self.task, self.prepare, self.model, self.device = backend.task, backend.prepare, backend.model, backend.device
+        self._run_model, self.fingerprint = loaded.run, loaded.fingerprint
+        self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.folder, loaded.config
+        self.task, self.prepare, self.model, self.device = loaded.task, loaded.prepare, loaded.model, loaded.device
         self._task = task_of(self.task)
-        self.weights, self.step, self.is_untrained = backend.weights, backend.step, backend.is_untrained
-        self.class_names, self.category_ids = backend.names, backend.category_ids
+        self.weights, self.step, self.is_untrained = loaded.weights, loaded.step, loaded.is_untrained
+        self.class_names, self.category_ids = loaded.names, loaded.category_ids
         self.selection = selection_of(self._task, self.class_names, **chosen)  # type: ignore[arg-type]
-        self._divisor, self._form = backend.divisor, backend.form
+        self._divisor, self._form = loaded.divisor, loaded.form
 
     def __call__(
         self,
@@ -422,6 +426,7 @@ class _Window:
 
 
 def _backend(
+    kind: str,
     model: Any,
     weights: Any,
     check: Callable[[str, tuple[str, ...]], object],
@@ -431,7 +436,12 @@ def _backend(
     exact: bool,
 ) -> Backend:
     """Return what runs the model. An exported ONNX file needs no torch."""
+    require_known(kind, BACKENDS, "backend")
     file = exported_file(model)
+    if kind == "onnxruntime" and (file is None or file.suffix.lower() != ".onnx"):
+        from visionzoo.inference.onnx_backend import onnx_backend
+
+        return onnx_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 

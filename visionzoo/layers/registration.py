@@ -19,6 +19,11 @@ from visionzoo.ops.warp import invert
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample
 
+OPTIMISED = (
+    "{} finds the field of each pair by an optimisation whose steps depend on the values of the images; a graph has no "
+    "such branches"
+)
+
 
 class Roles(NamedTuple):
     """Fixed and moving image of each row of the feature maps, (N, C, *S) each, and the number of directions, 1 or 2."""
@@ -78,6 +83,11 @@ class RegistrationHead(BaseModule):
     def reads(self) -> tuple[str, ...]:
         """Keys of a sample that predictions use, besides the images."""
         return ("gt_fixed_mask",) if self.instance_steps else ()
+
+    @property
+    def not_exportable(self) -> str:
+        """Reason why the model has no exported form; empty if it has one."""
+        return OPTIMISED.format("instance_steps") if self.instance_steps else ""
 
     @abstractmethod
     def fields(self, feats: Sequence[Tensor], batch: Batch) -> Fields:

@@ -17,7 +17,7 @@ from visionzoo.models.preprocessing import unnormalised
 from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
 from visionzoo.registry import MODELS
-from visionzoo.structures.batch import Batch
+from visionzoo.structures.batch import Batch, TextStates
 from visionzoo.structures.shared_images import distinct_images
 from visionzoo.structures.task_sample import TaskSample
 
@@ -167,14 +167,16 @@ class TaskModel(BaseModel):
             return self._raw_outputs(feats, batch) if mode == "tensor" else self._predictions(feats, batch)
         return run_head(self.head, "forward" if mode == "tensor" else "predict", feats, batch)
 
-    def graph_outputs(self, inputs: Tensor, sizes: Tensor) -> dict[str, Tensor]:
+    def graph_outputs(self, inputs: Tensor, sizes: Tensor, text: TextStates | None = None) -> dict[str, Tensor]:
         """Return the results as tensors, for an exported graph; see ``graph_outputs`` of the head.
 
         Args:
             inputs: (B, C, H, W), preprocessed.
             sizes: (B, 2) int64, height and width of each image without padding.
+            text: encoded phrases, one for each image, for a model with a text encoder.
         """
-        batch = self._batch(inputs, None)
+        batch = Batch(inputs, text=text, unnormalised=partial(unnormalised, self.data_preprocessor))
+        batch = self._with_encode(batch)
         return self.head.graph_outputs(self._encoded(batch), batch, sizes)
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:

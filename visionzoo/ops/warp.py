@@ -326,7 +326,7 @@ def _sample(image: Tensor, field: Tensor, mode: str, padding: str) -> Tensor:
         mode="bilinear" if mode == "linear" else mode, padding_mode=padding, align_corners=True
     )
     planes = max(1, _SLAB_VOXELS // field[0, 0, 0].numel())
-    if field.shape[2] <= planes:
+    if field.shape[2] <= planes or torch.compiler.is_exporting():
         return F.grid_sample(image, _positions(field, 0, field.shape[2]), **options)
     warped = torch.empty_like(image)
     for start in range(0, field.shape[2], planes):
@@ -338,6 +338,11 @@ def _sample(image: Tensor, field: Tensor, mode: str, padding: str) -> Tensor:
 def _positions(field: Tensor, start: int, stop: int) -> Tensor:
     """Return positions of some planes for ``grid_sample``, (B, stop - start, ..., n) in [-1, 1], last axis first."""
     slab, axes = field[:, :, start:stop], field.shape[1]
+    if torch.compiler.is_exporting():  # a graph does not write into parts of a tensor
+        lines = [torch.linspace(-1, 1, side, dtype=field.dtype) for side in slab.shape[2:]]
+        grid = torch.stack(torch.meshgrid(*lines, indexing="ij"))
+        scales = field.new_tensor([_per_voxel(side) for side in slab.shape[2:]]).reshape(-1, *[1] * axes)
+        return (grid + scales * slab).flip(1).movedim(1, -1)
     grid = field.new_empty((len(slab), *slab.shape[2:], axes))
     for axis, side in enumerate(field.shape[2:]):
         line = torch.linspace(-1, 1, side, dtype=field.dtype, device=field.device) if side > 1 else field.new_zeros(1)

@@ -76,3 +76,20 @@ def resized(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
     if values.shape[1:] != tuple(size):
         maps = [cv2.resize(each, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for each in maps]
     return np.stack(maps)
+
+
+def resized_by_corners(values: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Resize maps (K, h, w) bilinearly to ``size`` (H, W) float32, as torch does with aligned corners.
+
+    Example:
+        >>> resized_by_corners(np.array([[[0.0, 1.0]]]), (1, 3)).tolist()
+        [[[0.0, 0.5, 1.0]]]
+    """
+    rows, columns = (_corner_weights(*sides) for sides in zip(values.shape[1:], size, strict=True))
+    return rows @ values.astype(np.float32) @ columns.T
+
+
+def _corner_weights(cells: int, pixels: int) -> np.ndarray:
+    """Return the weights of the cells for each pixel of an axis, (pixels, cells) float32."""
+    places = np.linspace(0, cells - 1, pixels)
+    return np.clip(1 - np.abs(places[:, None] - np.arange(cells)), 0, None).astype(np.float32)

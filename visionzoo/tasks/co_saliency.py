@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.errors import DataError
+from visionzoo.structures.graph_results import Frame, GraphSample, resized_by_corners
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.tasks.inputs.images import ImageGroup
 from visionzoo.tasks.saliency import Saliency, examined_mask, shaken_map
@@ -28,12 +31,15 @@ class CoSaliency(Saliency):
     save_best = {"sal/Smeasure": "greater", "sal/Fmeasure_max": "greater", "sal/MAE": "less"}
     error_text = "the mean absolute error of the maps of the group, from 0 to 1"
 
-    def members(self, sample: Any) -> list[TaskSample]:
-        from visionzoo.structures.task_sample import TaskSample  # imports torch
-
+    def members(self, sample: Any) -> list[TaskSample | GraphSample]:
         known = {key: sample.get(key) for key in ("pred_map", "gt_map") if sample.get(key) is not None}
         maps = [values if isinstance(values, list) else [values] for values in known.values()]
-        return [TaskSample(**dict(zip(known, each, strict=True))) for each in zip(*maps, strict=True)]
+        return [_sample(sample, dict(zip(known, each, strict=True))) for each in zip(*maps, strict=True)]
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        """Return the sample of one image of a group; corners are aligned, as in the head."""
+        inside = frame.without_padding(outputs["map"])
+        return GraphSample(pred_map=resized_by_corners(inside, frame.original)[0].clip(0, 1))
 
     def shaken(self, sample: Mapping[str, Any], index: int, seed: int, classes: int) -> dict[str, Any]:
         """Apply :func:`shaken_map` to each image of the group, with different noise for each image."""
@@ -66,3 +72,12 @@ class CoSaliency(Saliency):
         import torch
 
         return torch.stack([each.mean() for sample in samples for each in sample.pred_map])
+
+
+def _sample(group: Any, values: dict[str, Any]) -> TaskSample | GraphSample:
+    """Return a sample of one image, of the kind of its group."""
+    if isinstance(group, GraphSample):
+        return GraphSample(values)
+    from visionzoo.structures.task_sample import TaskSample  # imports torch
+
+    return TaskSample(**values)

@@ -9,6 +9,7 @@ import numpy as np
 
 from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.mask_pasting import pasted
+from visionzoo.structures.query_fusion import fused_queries
 from visionzoo.tasks.detection import Detection
 
 
@@ -21,6 +22,8 @@ class Instances(Detection):
     error_text = "1 less the F1 at IoU 0.5 of the objects with a score of at least 0.3"
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        if "fusion" in frame.settings:
+            return fused_queries(outputs, frame)
         found = super().of_graph(outputs, frame).pred_instances
         masks, threshold = outputs["masks"][outputs["labels"] >= 0], frame.settings["mask_threshold"]
         whole = pasted(masks, found.bboxes, frame.original, threshold)

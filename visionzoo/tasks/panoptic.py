@@ -14,8 +14,6 @@ from visionzoo.datasets.panoptic.checking import examined_panoptic
 from visionzoo.datasets.panoptic.id_png import encode_id_png
 from visionzoo.datasets.panoptic.maps import read_map
 from visionzoo.errors import InputError, counted
-from visionzoo.metrics.panoptic import match_segments, panoptic_quality
-from visionzoo.metrics.panoptic.quality import ByCategory
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.class_bars import draw_class_bars, said_rows, shown_rows
 from visionzoo.reports.figure import Figure, names_up_to
@@ -23,8 +21,10 @@ from visionzoo.reports.images import class_colour
 from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Colour, Region, draw_regions
 from visionzoo.structures.arrays import as_array
+from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.panoptic import UNLABELLED, PanopticMap
 from visionzoo.structures.panoptic_results import PanopticResult, panoptic_result_of
+from visionzoo.structures.query_fusion import fused_queries
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from visionzoo.graphs.form import ImageForm
+    from visionzoo.metrics.panoptic.quality import ByCategory
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
 
@@ -95,6 +96,9 @@ class Panoptic(Task):
 
         return detector_form(model)
 
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        return fused_queries(outputs, frame)
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)
 
@@ -126,6 +130,8 @@ class Panoptic(Task):
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> ByCategory | None:
         """Return the matches of segments by class; None for a sample without truth."""
+        from visionzoo.metrics.panoptic import match_segments
+
         truth, found = sample.get("gt_panoptic"), sample.get("pred_panoptic")
         return None if truth is None or found is None else match_segments(truth, found, where=sample_name(sample, 0))
 
@@ -138,6 +144,8 @@ class Panoptic(Task):
 
     def error(self, sample: Any, names: Sequence[str] | None) -> float | None:
         """Return 1 less the mean PQ of the classes of the image; None if truth and prediction are empty."""
+        from visionzoo.metrics.panoptic import panoptic_quality
+
         matches = self.evidence(sample, names)
         if not matches:
             return None
@@ -230,6 +238,8 @@ def _shade(colour: Colour, number: int) -> Colour:
 
 
 def _quality_figure(records: Sequence[ByCategory], names: Sequence[str]) -> Figure:
+    from visionzoo.metrics.panoptic import panoptic_quality
+
     scores = panoptic_quality(records, names)
     values = {name: np.array([row[name] for row in scores.per_class]) for name in ("PQ", "SQ", "RQ")}
     shown, known = shown_rows(values["PQ"]), int(np.isfinite(values["PQ"]).sum())

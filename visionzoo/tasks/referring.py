@@ -6,18 +6,15 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from visionzoo.datasets.issues import Examined, Issue
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey
 from visionzoo.datasets.referring.segments import mask_of, problem_of
 from visionzoo.errors import counted
-from visionzoo.metrics.referring import Overlap, overlap_of, scores_of
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
@@ -33,6 +30,7 @@ from visionzoo.reports.images import (
 from visionzoo.reports.plots import draw_histogram, empty_figure
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import detections_of
+from visionzoo.structures.graph_results import Frame, GraphSample, resized
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
@@ -42,6 +40,12 @@ from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of, true_mask
 from visionzoo.tasks.inputs.phrases import ImageAndPhrase
 from visionzoo.tasks.saliency import examined_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from visionzoo.graphs.form import ImageForm
+    from visionzoo.metrics.referring import Overlap
 
 BRANCHES = ("bottom_up", "top_down")
 _OPACITY = 0.5
@@ -104,6 +108,17 @@ class Referring(Task):
             reliability={} if reliability is None else dict(zip(BRANCHES, map(float, reliability), strict=True)),
         )
 
+    def graph(self, model: nn.Module) -> ImageForm:
+        from visionzoo.graphs.phrases import phrase_form
+
+        return phrase_form(model)
+
+    def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        values = resized(frame.without_padding(outputs["map"]), frame.original)[0].clip(0, 1)
+        mask = values >= frame.settings["mask_threshold"]
+        score = values[mask].mean() if mask.any() else values.max()
+        return GraphSample(pred_map=values, pred_mask=mask, pred_score=score)
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
 
@@ -149,6 +164,8 @@ class Referring(Task):
 
     def evidence(self, sample: Any, names: Sequence[str] | None) -> Overlap | None:
         """Return the common pixels of the predicted and the true mask; None for a sample without truth."""
+        from visionzoo.metrics.referring import overlap_of
+
         truth, mask = sample.get("gt_map"), sample.get("pred_mask")
         return None if truth is None or mask is None else overlap_of(mask, truth, where=sample_name(sample, 0))
 
@@ -178,6 +195,8 @@ class Referring(Task):
         return {**known, "gt_map": truth, "pred_map": values, "pred_mask": mask, "pred_input_mask": mask}
 
     def scores(self, samples: Sequence[Any]) -> Tensor:
+        import torch
+
         return torch.stack([sample.pred_map.mean() for sample in samples])
 
 
@@ -225,6 +244,8 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
 
 def _iou_figure(meant: Sequence[Overlap], empty: Sequence[Overlap]) -> Figure:
     """Return the figure of phrases that mean something; those that mean nothing are in the caption."""
+    from visionzoo.metrics.referring import scores_of
+
     scores = scores_of(meant)
     title = "IoU of the phrases"
     ious = np.array([each.iou for each in meant])

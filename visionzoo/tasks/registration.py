@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from visionzoo.datasets.affine_files import matrix_text, tfm_text
 from visionzoo.datasets.field_files import array_bytes, field_bytes
@@ -286,6 +286,11 @@ class RegistrationTask(Task):
         )
         _ = result.also  # a file of another space is an error of this pair, before anything is written
         return result
+
+    def graph(self, model: nn.Module) -> Any:
+        from visionzoo.graphs.pairs import pair_form
+
+        return pair_form(model)
 
     def truth(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Registration | None:
         """Return None: no true field is known. A result is compared to the fixed image and its labels."""

@@ -67,8 +67,30 @@ class GRUTextEncoder(PhraseEncoder):
 
     def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return the states of both directions, (B, L, 2 * hidden), zero for padding."""
+        if torch.compiler.is_exporting():
+            return self.padded_states(ids, mask)
         with torch.autocast(ids.device.type, enabled=False):
             lengths = mask.sum(1).cpu()
             packed = pack_padded_sequence(self.words(ids), lengths, batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=ids.shape[1])
         return states
+
+    def padded_states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the states of :meth:`encode` without packed sequences, which a graph does not have."""
+        x, lengths = self.words(ids), mask.sum(1, keepdim=True)
+        places = torch.arange(ids.shape[1], device=ids.device)[None]
+        turned = torch.where(places < lengths, lengths - 1 - places, places)[..., None]  # each phrase back to front
+        for layer in range(self.gru.num_layers):
+            behind = self._one_way(_at(x, turned), f"l{layer}_reverse")
+            x = torch.cat([self._one_way(x, f"l{layer}"), _at(behind, turned)], -1)
+        return x * mask[..., None]
+
+    def _one_way(self, x: Tensor, suffix: str) -> Tensor:
+        weights = [getattr(self.gru, f"{name}_{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        start = x.new_zeros(1, x.shape[0], self.gru.hidden_size)
+        return torch.gru(x, start, weights, True, 1, 0.0, False, False, True)[0]
+
+
+def _at(x: Tensor, places: Tensor) -> Tensor:
+    """Return the rows of (B, L, C) at places (B, L, 1)."""
+    return x.gather(1, places.expand(-1, -1, x.shape[2]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from mmcv.transforms.base import BaseTransform
@@ -108,6 +109,11 @@ class ResizeGroup(GroupTransform):
     def transform(self, results: dict) -> dict:
         results["img_shape"] = self.size
         return super().transform(results)
+
+    def graph_step(self) -> dict[str, Any]:
+        """Return the step of :mod:`visionzoo.inference.exported_steps` that gives the same pixels."""
+        scale = list(self.size[::-1])
+        return dict(op="resize", scale=scale, keep_ratio=False, interpolation="bilinear", backend="pillow")
 
     def _resized(self, image: PILImage) -> PILImage:
         return image.resize(self.size[::-1], Image.Resampling.BILINEAR)

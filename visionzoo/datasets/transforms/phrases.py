@@ -35,6 +35,9 @@ class TokenizePhrase(BaseTransform):
     def __init__(self, vocab_file: str | None = None, max_tokens: Count = 20):
         self.tokenizer = WordPieceTokenizer(vocab_file, max_tokens)
 
+    def graph_step(self) -> None:
+        """Return None: an exported model needs no step for it."""
+
     def transform(self, results: dict) -> dict:
         phrase: Any = results.get("phrase")
         try:

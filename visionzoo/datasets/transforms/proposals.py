@@ -59,6 +59,9 @@ class LoadProposals(BaseTransform):
             path = Path(file).expanduser()
             self._by_image = read_results(path, category_ids, score_threshold=score_threshold, most=most)
 
+    def graph_step(self) -> None:
+        """Return None: an exported model needs no step for it."""
+
     def transform(self, results: dict) -> dict:
         objects = results.pop("objects", None)
         if self._by_image is not None and "img_id" in results:

@@ -53,12 +53,20 @@ def group_attention(query: Tensor, key: Tensor, *, block: int = BLOCK) -> Tensor
     """
     count, channels, height, width = query.shape
     cells = height * width
+    if torch.compiler.is_exporting():  # the number of images of a graph is not known, so it has no parts
+        every = query.float().flatten(2).transpose(1, 2).flatten(0, 1) @ key.float().flatten(2)
+        return _shares(every.max(2).values.sum(0), count, channels, height, width)
     rows = query.float().flatten(2).transpose(1, 2).flatten(0, 1).split(max(1, block // cells))
     images = key.float().flatten(2).unbind(0)
     # max, not amax: for the backward pass, amax keeps every affinity, max only the index of the best
     best = torch.cat([sum((part @ image).max(1).values for image in images) for part in rows])  # type: ignore[misc]
+    return _shares(best, count, channels, height, width)
+
+
+def _shares(best: Tensor, count: int, channels: int, height: int, width: int) -> Tensor:
+    """Return the share of each cell in its image from the sums of its best matches, (count * height * width,)."""
     scores = best / count * channels**-0.5
-    return scores.view(count, cells).softmax(1).view(count, 1, height, width)
+    return scores.view(count, height * width).softmax(1).view(count, 1, height, width)
 
 
 def fill_by_fan_out(layer: nn.Conv2d | nn.Linear) -> None:

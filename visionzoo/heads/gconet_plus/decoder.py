@@ -116,13 +116,15 @@ def step(margin: Tensor, sizes: Sequence[int]) -> Tensor:
         margin: (N, 1, H, W), float32, because the exponential overflows sooner in half precision.
         sizes: number of images of each set; the sum is N.
     """
+    if len(sizes) == 1:
+        return torch.sigmoid(_steepness(margin.detach()) * margin)
     steepness = [_steepness(part) for part in margin.detach().split(list(sizes))]
     each = torch.stack([k for k, size in zip(steepness, sizes) for _ in range(size)])
     return torch.sigmoid(each.view(-1, 1, 1, 1) * margin)
 
 
 def _steepness(margin: Tensor) -> Tensor:
-    overflows = torch.exp(-STEEP * margin.amin()).isinf()
+    overflows = torch.exp(-STEEP * margin.min()).isinf()
     return torch.where(overflows, margin.new_tensor(LESS_STEEP), margin.new_tensor(STEEP))
 
 

@@ -87,6 +87,7 @@ class GCoNetPlusHead(BaseModule):
 
     VARIANTS: dict[str, dict[str, int]] = {"default": {"width": 256, "inner": 64}, "tiny": {"width": 32, "inner": 8}}
     USUAL_CLASSES = 291
+    GRAPH_OUTPUTS = ("map",)
 
     def __init__(
         self,
@@ -227,6 +228,13 @@ class GCoNetPlusHead(BaseModule):
         elif self.refine:
             maps = self.refiner(maps)
         return maps if self.cem and not self.refine else maps.float().sigmoid()
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return the outputs of an exported graph whose batch is one group: ``map``, (N, 1, H, W) in [0, 1]."""
+        images = [feats[0].shape[0]]  # len() would fix the number of images
+        deepest, _ = self._weighted(feats[-1], images)
+        raw = self._raw(self.decoder(deepest, feats[:-1], self._size(feats, batch.inputs)))
+        return {"map": self._finished(raw, images, batch.inputs)}
 
     # --- training ---
 

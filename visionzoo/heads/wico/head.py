@@ -123,6 +123,9 @@ class WiCoHead(BaseModule):
     """
 
     has_proposals = True
+    not_exportable = (
+        "its proposals are results of another model or of a file, which a graph of images and phrases does not read"
+    )
     VARIANTS: dict[str, dict[str, Any]] = {
         "default": {"width": 256, "heads": 8, "layers": 2},
         "tiny": {"width": 16, "heads": 2, "layers": 1},

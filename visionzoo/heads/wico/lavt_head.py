@@ -65,6 +65,7 @@ class LAVTHead(BaseModule):
     """
 
     VARIANTS: dict[str, dict[str, Any]] = {"default": {"width": None}, "tiny": {"width": 16}}
+    GRAPH_OUTPUTS = ("map",)
 
     def __init__(
         self,
@@ -99,6 +100,10 @@ class LAVTHead(BaseModule):
         size = len(feats[-1]) if self._reads_batch_statistics else _TOGETHER
         logits = torch.cat([self._logits(some) for some in zip(*(level.split(size) for level in feats))])
         return resized(logits, input_size(batch.samples, logits.shape[2:], self.stride))
+
+    def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
+        """Return the outputs of an exported graph: ``map``, (B, 1, H, W), the probability of the object."""
+        return {"map": object_map(self(feats, batch))}
 
     @property
     def _reads_batch_statistics(self) -> bool:

@@ -9,20 +9,21 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from visionzoo.datasets.referring.listed_objects import ListedObjects
 from visionzoo.errors import DataError, InputError, ZooError, require_known
 from visionzoo.structures.image_size import pixels_of
-from visionzoo.structures.task_sample import TaskSample
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.files import count_inputs, expand_inputs, left_out, sources_of
 from visionzoo.tasks.inputs.images import ImageInput, read_source
 from visionzoo.tasks.inputs.phrase_lists import is_list_of_phrases, read_phrase_list
 from visionzoo.tasks.inputs.phrase_options import add_phrase_options
 from visionzoo.tasks.inputs.videos import Video, read_frames
+
+if TYPE_CHECKING:
+    from visionzoo.datasets.referring.listed_objects import ListedObjects
 
 _OPTIONS = ("text", "mask_threshold", "per_object", "proposals", "max_pixels")
 # Phrases of the two images in a card's forward check.
@@ -85,7 +86,8 @@ class ImageAndPhrase(ImageInput):
         """Return a sentence if options are about proposals and no part of the model has them."""
         asked = ["--per-object"] * args.per_object + ["--save branches"] * ("branches" in args.save)
         asked += ["--proposals"] * (args.proposals is not None)
-        if not asked or any(getattr(part, "has_proposals", False) for part in model.modules()):
+        parts = [] if model is None else model.modules()  # an exported model has none
+        if not asked or any(getattr(part, "has_proposals", False) for part in parts):
             return ""
         verb = "change" if len(asked) > 1 else "changes"
         return f"{' and '.join(asked)} {verb} nothing: this model does not choose among objects; use one of WiCo"
@@ -145,6 +147,8 @@ class ImageAndPhrase(ImageInput):
         return sample["data_samples"].metainfo.get("shared_image")
 
     def seeded(self, seed: int, size: Sequence[int]) -> dict[str, Any]:
+        from visionzoo.structures.task_sample import TaskSample  # imports torch
+
         samples = [TaskSample(metainfo=dict(phrase=phrase)) for phrase in _SEEDED]
         return {**super().seeded(seed, size), "data_samples": samples}
 
@@ -190,6 +194,8 @@ def _threshold(value: Any, where: str) -> float | None:
 def _proposals(path: str | os.PathLike[str] | None, where: str) -> ListedObjects | None:
     if path is None:
         return None
+    from visionzoo.datasets.referring.listed_objects import ListedObjects  # imports torch
+
     try:
         return ListedObjects(path)
     except DataError as error:

@@ -79,7 +79,8 @@ class VolumePair(Input):
         """Return a sentence if masks are given and no part of the model states that it reads them (``reads``)."""
         if not any("fixed_mask" in files for files in _pairs_of(args)):
             return ""
-        if any("gt_fixed_mask" in getattr(part, "reads", ()) for part in model.modules()):
+        parts = [] if model is None else model.modules()  # an exported model has none
+        if any("gt_fixed_mask" in getattr(part, "reads", ()) for part in parts):
             return ""
         return "the fixed mask is not used by this model; --instance-steps 40 and the direct method use it"
 

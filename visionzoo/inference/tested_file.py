@@ -1,0 +1,65 @@
+"""Test of an exported file: it predicts instead of the model of PyTorch, with the data and the metrics of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData
+
+from visionzoo.errors import ConfigError
+from visionzoo.inference.backends import Backend
+from visionzoo.inference.exported import exported_backend
+from visionzoo.structures.graph_results import GraphSample
+
+
+def predict_by_file(model: Any, weights: Path, classes: Sequence[str] | None) -> None:
+    """Let an exported file predict the samples that a model is tested on.
+
+    Args:
+        model: the model that the test loop calls; its ``test_step`` is replaced.
+        weights: the file.
+        classes: class names of the data; None if they have none.
+
+    Raises:
+        ConfigError: the file has other classes.
+        CheckpointError: the file cannot be read.
+    """
+    backend = exported_backend(weights, None, check=lambda task, names: None, device="cpu", options=())
+    if classes and backend.names and tuple(classes) != backend.names:
+        raise ConfigError(
+            f"{weights}",
+            expected=f"the {len(classes)} classes of the data in their order",
+            found=f"{len(backend.names)} classes, {', '.join(backend.names[:3])}, ...",
+            advice="test the model itself, which matches classes by name",
+        )
+    model.test_step = partial(_tested, backend)
+
+
+def _tested(backend: Backend, data: Mapping[str, Any]) -> list[Any]:
+    """Return the samples of a batch with the predictions of a file, one image at a time as in inference."""
+    return [_sample(backend, *each) for each in zip(data["inputs"], data["data_samples"], strict=True)]
+
+
+def _sample(backend: Backend, inputs: torch.Tensor, sample: Any) -> Any:
+    if backend.task == "registration":  # its runner reads and writes the sample
+        return backend.run({"inputs": [inputs], "data_samples": [sample]})[0]
+    about = sample if "phrase" in sample.metainfo else sample.metainfo["ori_shape"]
+    (found,) = backend.run({"inputs": [inputs.numpy()], "data_samples": [about]})
+    for name, value in found.items():
+        if name != "metainfo":
+            setattr(sample, name, as_torch(value))
+    return sample
+
+
+def as_torch(value: Any) -> Any:
+    """Return a value of a sample as metrics read it: arrays as tensors, and nested samples as ``InstanceData``."""
+    if isinstance(value, GraphSample):
+        return InstanceData(**{name: as_torch(each) for name, each in value.items()})
+    if isinstance(value, list):
+        return [as_torch(each) for each in value]
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray | np.generic) else value
