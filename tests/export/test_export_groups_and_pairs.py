@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export_infer import compare, weights_of
+from test_export_infer import compare
 
 from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
@@ -110,7 +110,8 @@ def test_fields_equal_those_of_the_model(name, axes, tmp_path):
 
 def run_both(name: str, inputs: list[str], options: list[str], folder: Path) -> None:
     """Require that a file of a model gives the results of the model."""
-    weights, file = weights_of(name, folder), folder / "model.onnx"
+    weights, file = folder / "weights.pth", folder / "model.onnx"
+    torch.save({"state_dict": seeded(name).state_dict()}, weights)
     model = [name, "--tiny", "--weights", str(weights)]
     assert main(["export", *model, *options, "-o", str(file), "-q"]) == 0
     for source, out in ([str(file)], "file"), (model, "model"):
