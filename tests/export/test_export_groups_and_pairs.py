@@ -14,6 +14,7 @@ from test_export_infer import compare
 from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
 from visionzoo.errors import ConfigError, InputError
+from visionzoo.export.exporting import chosen_shape
 from visionzoo.graphs.form import NotExportable
 from visionzoo.graphs.pairs import PairForm, pair_form
 from visionzoo.inference.exported_pairs import run_pairs
@@ -117,3 +118,8 @@ def run_both(name: str, inputs: list[str], options: list[str], folder: Path) -> 
     for source, out in ([str(file)], "file"), (model, "model"):
         assert main(["infer", source[0], *inputs, *source[1:], "-o", str(folder / out), "-q"]) == 0
     compare(folder / "file", folder / "model", 1e-4)
+
+
+def test_images_have_two_sides():
+    with pytest.raises(ConfigError, match="two positive numbers, found 32 32 32"):
+        chosen_shape(Any, (64, 64), False, (32, 32, 32))
