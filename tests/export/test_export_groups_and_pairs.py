@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_export_infer import compare, weights_of
+from test_export_infer import compare
 
 from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
 from visionzoo.errors import ConfigError, InputError
+from visionzoo.export.exporting import chosen_shape
 from visionzoo.graphs.form import NotExportable
 from visionzoo.graphs.pairs import PairForm, pair_form
 from visionzoo.inference.exported_pairs import run_pairs
@@ -110,9 +111,15 @@ def test_fields_equal_those_of_the_model(name, axes, tmp_path):
 
 def run_both(name: str, inputs: list[str], options: list[str], folder: Path) -> None:
     """Require that a file of a model gives the results of the model."""
-    weights, file = weights_of(name, folder), folder / "model.onnx"
+    weights, file = folder / "weights.pth", folder / "model.onnx"
+    torch.save({"state_dict": seeded(name).state_dict()}, weights)
     model = [name, "--tiny", "--weights", str(weights)]
     assert main(["export", *model, *options, "-o", str(file), "-q"]) == 0
     for source, out in ([str(file)], "file"), (model, "model"):
         assert main(["infer", source[0], *inputs, *source[1:], "-o", str(folder / out), "-q"]) == 0
     compare(folder / "file", folder / "model", 1e-4)
+
+
+def test_images_have_two_sides():
+    with pytest.raises(ConfigError, match="two positive numbers, found 32 32 32"):
+        chosen_shape(Any, (64, 64), False, (32, 32, 32))

@@ -81,7 +81,7 @@ def test_masks_equal_those_of_the_model_without_torch(model, tmp_path):
     torch.save({"state_dict": model.state_dict()}, weights)
     named = [NAME, "--tiny", "--weights", str(weights)]
     assert main(["export", *named, "-o", str(file), "-q"]) == 0
-    inputs = [str(images), "--text", "left red box", "the zebra", "--save", "map", "-q"]
+    inputs = [str(images), "--text", "left red box", "--text", "the zebra", "--save", "map", "-q"]
     assert main(["infer", named[0], *inputs, *named[1:], "-o", str(tmp_path / "model")]) == 0
     code = (
         f"import sys; from visionzoo.cli import main; "

@@ -37,12 +37,12 @@ class Shape:
     """Sizes that an exported model takes.
 
     Attributes:
-        size: (H, W) of the recorded images.
+        size: (H, W) of the recorded images, or the sides of volumes.
         is_fixed: True if no other size is possible.
         reason: why it is fixed; empty if it is not.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     is_fixed: bool
     reason: str
 
@@ -60,9 +60,9 @@ def chosen_shape(form: ImageForm, largest: Sequence[int], equal: bool, given: Se
         ConfigError: ``given`` is not a multiple of the padding divisor, or not the size of all images.
     """
     if given is not None:
-        if min(given) < 1:
-            found = f"{given[0]} {given[1]}"
-            raise ConfigError("--size", expected="positive numbers", found=found, advice="use --size H W in pixels")
+        if min(given) < 1 or len(given) != 2:
+            found = " ".join(map(str, given))
+            raise ConfigError("--size", expected="two positive numbers", found=found, advice="use --size H W in pixels")
         if equal and tuple(given) != tuple(largest):
             raise ConfigError(
                 "--size",

@@ -17,7 +17,7 @@ _LOGITS = re.compile(r"(_cls|head\.classifier\.\d+)$")
 _SPREAD = 2.0  # standard deviation of the logits of a class
 
 
-def seed(form: ImageForm, size: tuple[int, int]) -> None:
+def seed(form: ImageForm, size: tuple[int, ...]) -> None:
     """Set seeded weights, in place, so that features and logits have the spread of trained ones.
 
     Args:

@@ -14,7 +14,6 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
-from visionzoo.graphs.form import ImageForm
 from visionzoo.graphs.pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
@@ -30,13 +29,13 @@ class Ready:
 
     Attributes:
         backend: the loaded model.
-        form: what is recorded.
+        form: what is recorded: an ``ImageForm`` or a ``PairForm``.
         shape: the sizes that the file takes.
         steps: the resizing of images, see :mod:`visionzoo.inference.exported_steps`.
     """
 
     backend: Backend
-    form: ImageForm | PairForm
+    form: Any
     shape: Shape
     steps: list[dict[str, Any]]
 

@@ -24,7 +24,8 @@ def mask_query_form(model: nn.Module) -> ImageForm:
         NotExportable: the detector has another head, pixel decoder or fusion.
     """
     detector: Any = model
-    head, fusion = detector.panoptic_head, getattr(detector, "panoptic_fusion_head", None)
+    head = detector.panoptic_head
+    fusion: Any = getattr(detector, "panoptic_fusion_head", None)
     for part, kind in ((head, "Mask2FormerHead"), (head.pixel_decoder, "MSDeformAttnPixelDecoder")):
         if type(part).__name__ != kind:
             raise NotExportable(f"panoptic_head ({type(part).__name__}): the exporter has the form of {kind} only")

@@ -50,7 +50,8 @@ class PairForm(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         whole: Any = model
-        self.model, self.settings = model, {}
+        self.model = model
+        self.settings: dict[str, Any] = {}
         self.divisor = int(whole.data_preprocessor.pad_size_divisor)
         self.pad_value = float(whole.data_preprocessor.pad_value)
         self.axes = int(whole.head.dims)
@@ -86,7 +87,9 @@ class PairForm(nn.Module):
 
     def seeded(self, size: Sequence[int], seed: int = 0) -> dict[str, np.ndarray]:
         """Return a seeded pair in [0, 1]; the moving image is similar to the fixed one."""
-        coarse = [seeded_array(seed, f"export {name}", [side // 4 + 1 for side in size]) for name in self.input_names]
+        coarse = [
+            seeded_array(seed, f"export {name}", tuple(side // 4 + 1 for side in size)) for name in self.input_names
+        ]
         both = (coarse[0], coarse[0] + 0.25 * coarse[1])
         fine = [np.kron(each, np.ones([4] * len(size)))[tuple(map(slice, size))] for each in both]
         pair = [np.clip(0.5 + 0.2 * each, 0, 1).astype(np.float32)[None, None] for each in fine]

@@ -31,7 +31,7 @@ def run_pairs(run: Callable[[Arrays], Arrays], metadata: Mapping[str, Any], data
         _require_size(shape, size, int(metadata["preprocessing"]["pad_divisor"]))
         pair = Batch(images.float(), [sample]).pairs()
         found = run({name: _padded(each.numpy(), size, value) for name, each in pair._asdict().items()})
-        inside = (0, slice(None), *map(slice, shape))
+        inside: Any = (0, slice(None), *map(slice, shape))
         for name, output in found.items():
             sample.set_field(torch.from_numpy(output[inside].copy()), f"pred_{name}")
     return data["data_samples"]

@@ -192,7 +192,7 @@ def _boxes(masks: np.ndarray) -> np.ndarray:
     """Return the box around each mask, (N, H, W) to (N, 4) xyxy in pixels; zeros for an empty one."""
     sides = []
     for axis in (1, 2):  # any() over rows gives the columns
-        used: np.ndarray = masks.any(axis)
+        used = np.asarray(masks.any(axis))
         sides.append((used.argmax(1), used.shape[1] - used[:, ::-1].argmax(1)))
     (left, right), (top, bottom) = sides
-    return np.stack([left, top, right, bottom], 1).astype(np.float32) * masks.any((1, 2))[:, None]
+    return np.stack([left, top, right, bottom], 1).astype(np.float32) * np.asarray(masks.any((1, 2)))[:, None]
