@@ -23,6 +23,7 @@ from visionzoo.structures.graph_results import Frame, GraphSample, resized
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, log_odds, mean_inside, refuse_target
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
@@ -75,6 +76,16 @@ class Saliency(Task):
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         soft, hard = (resized(frame.without_padding(outputs[name]), frame.original) for name in ("map", "mask"))
         return GraphSample(pred_map=soft.clip(0, 1), pred_mask=hard >= 0.5)
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the mean log-odds of the map over the salient region, summed over the images of a group."""
+        refuse_target(fed.task, target, "the salient region")
+        maps, head = fed.raw(), fed.head
+        maps = head.maps_of(maps.sigmoid())[0] if hasattr(head, "maps_of") else maps
+        maps = fed.inside(maps).amax(1)
+        values, regions = zip(*(mean_inside(log_odds(each), each >= 0.5) for each in maps), strict=True)
+        which = f"the salient regions of {len(maps)} images" if len(maps) > 1 else f"the salient region, {regions[0]}"
+        return Goal(sum(values[1:], values[0]), f"mean log-odds of {which}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
