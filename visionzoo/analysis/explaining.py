@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from visionzoo.tasks._goals import Fed
 from visionzoo.tasks.inputs.base import Source
 
 _SIDE = 480  # pixels of an image of a sheet
+_NOWHERE = Source("", None, Path())
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Explanation:
         map: (H, W) float32 in [0, 1], of the input as the model is fed, without padding. 1 is the place that raises the
             value most, 0 the place that raises it least.
         image: (H, W, 3) uint8 RGB, the input as the model is fed, without padding.
+        layer: name of the layer.
         shape: channels, height and width of the layer's feature map.
         group: folder of the images, for models that process several images together.
         is_zero: True if no place of the layer raises the value, so that the map is 0 everywhere.
@@ -74,6 +77,7 @@ class Explanation:
     value: float = 0.0
     map: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    layer: str = ""
     shape: tuple[int, ...] = ()
     group: str | None = None
     is_zero: bool = False
@@ -87,9 +91,24 @@ class Explanation:
         if self.error is not None:
             return {**about, "error": str(self.error)}
         about |= {"target": self.said, "value": self.value, "size": [self.map.shape[1], self.map.shape[0]]}
-        about |= {"feature_map": list(self.shape), "zero": self.is_zero}
+        about |= {"layer": self.layer, "feature_map": list(self.shape), "zero": self.is_zero}
         checks = [{"random": check.part, "rank_correlation": check.correlation} for check in self.checks]
         return {**about, "sanity": checks} if checks else about
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Maps of the images of one forward pass.
+
+    Attributes:
+        about: what is the same for all images.
+        maps: a map for each image.
+        again: see :class:`visionzoo.tasks._goals.Goal`.
+    """
+
+    about: Explanation
+    maps: list[np.ndarray]
+    again: str | None
 
 
 class Explainer:
@@ -133,12 +152,13 @@ class Explainer:
         if not isinstance(inferencer.model, torch.nn.Module):
             advice = "explain the model from which it was exported"
             raise ConfigError("model", expected="a model of PyTorch", found="an exported file", advice=advice)
-        self.inferencer, self.model, self.task = inferencer, inferencer.model.eval(), task_of(inferencer.task)
+        self.inferencer, self.task = inferencer, task_of(inferencer.task)
+        self.model: Any = inferencer.model.eval()
         self.target, self.layer, self.method, self.layout = target, layer_of(self.model, layer), method, layout
         self.sanity, self.seed = sanity, seed
         for module in self.model.modules():
-            if hasattr(module, "with_cp"):  # gradients of a checkpointed block do not reach a layer in it
-                module.with_cp = False
+            if getattr(module, "with_cp", False):  # gradients of a checkpointed block do not reach a layer in it
+                module.with_cp = False  # type: ignore[assignment]
 
     def __call__(self, sources: Iterable[Source]) -> Iterator[Explanation]:
         """Yield one explanation for each input in order, of groups in the order of their first images.
@@ -192,13 +212,13 @@ class Explainer:
 
     def _explained(self, packed: dict[str, Any], sources: list[Source]) -> list[Explanation]:
         fed = self._fed(packed)
-        said, value, again, maps, shape, zeros = self._mapped(fed, self.target)
+        found = self._mapped(fed, self.target)
         images = unnormalised(self.model.data_preprocessor, fed.inputs.detach().float())
         shown = [rgb_of(image.cpu().numpy()) for image in fed.inside(images)]
-        checks = self._checked(packed, again, maps) if self.sanity else [()] * len(sources)
+        checks = self._checked(packed, found) if self.sanity else [[] for _ in sources]
         return [
-            Explanation(source, said, value, each, image, shape, is_zero=zero, checks=tuple(check))
-            for source, each, image, zero, check in zip(sources, maps, shown, zeros, checks, strict=True)
+            replace(found.about, source=source, map=each, image=image, is_zero=not each.any(), checks=tuple(check))
+            for source, each, image, check in zip(sources, found.maps, shown, checks, strict=True)
         ]
 
     def _fed(self, packed: dict[str, Any]) -> Fed:
@@ -209,36 +229,34 @@ class Explainer:
             inputs = data["inputs"].detach().requires_grad_().clone()
         return Fed(self.model, inputs, data["data_samples"], self.inferencer.task)
 
-    def _mapped(self, fed: Fed, target: str | None) -> tuple[Any, ...]:
-        """Return the value in words and as number, its target again, the maps, the layer's shape, and which are 0."""
+    def _mapped(self, fed: Fed, target: str | None) -> _Found:
         with torch.enable_grad(), without_library_warnings(), watched(self.layer) as outputs:
             goal = self.task.goal(fed, target, self.inferencer.class_names)
         value, size = require_finite(goal.value), (fed.inputs.shape[2], fed.inputs.shape[3])
-        activations, gradients = (
-            as_feature_map(each, size, self.layout, self.layer.name)
-            for each in gradient_of(goal.value, outputs, self.layer)
-        )
+        (name, output), gradient = gradient_of(goal.value, outputs, self.layer)
+        activations, gradients = (as_feature_map(each, size, self.layout, name) for each in (output, gradient))
         if len(activations) != len(fed.inputs):
             raise ConfigError(
-                f"layer {self.layer.name}",
+                f"layer {name}",
                 expected="one feature map for each image",
                 found=f"{len(activations)} for {len(fed.inputs)}",
                 advice="choose a layer before regions are cut from the image, such as backbone:-1",
             )
         places = grad_cam(activations, gradients, self.method)
         maps = enlarged_map(places, size, fed.size).float().cpu().numpy()
-        zeros = (maps.max(axis=(1, 2)) == 0).tolist()
-        return goal.said, value, goal.again, list(maps), tuple(activations.shape[1:]), zeros
+        about = Explanation(_NOWHERE, goal.said, value, layer=name, shape=tuple(activations.shape[1:]))
+        return _Found(about, list(maps), goal.again)
 
-    def _checked(self, packed: dict[str, Any], target: str | None, maps: list[np.ndarray]) -> list[list[RandomMap]]:
+    def _checked(self, packed: dict[str, Any], found: _Found) -> list[list[RandomMap]]:
         """Return the maps with random weights of each image."""
-        checks: list[list[RandomMap]] = [[] for _ in maps]
+        checks: list[list[RandomMap]] = [[] for _ in found.maps]
         for part in random_stages(self.model, str(self.sanity), self.seed):
+            others: list[Any]
             try:
-                found = self._mapped(self._fed(packed), target)[3]
+                others = self._mapped(self._fed(packed), found.again).maps
             except InputError:  # random weights may find no such target, or give values that are not finite
-                found = [None] * len(maps)
-            for check, own, other in zip(checks, maps, found, strict=True):
+                others = [None] * len(found.maps)
+            for check, own, other in zip(checks, found.maps, others, strict=True):
                 correlation = None if other is None else rank_correlation(own, other)
                 check.append(RandomMap(part, other, correlation))
         return checks
@@ -252,7 +270,7 @@ class Explainer:
         tiles += [_tile_of(found.image, check) for check in found.checks]
         title = [
             f"{found.source.name}: {found.said}: {found.value:.4g}",
-            f"{self.method}, layer {self.layer.name}, {channels} channels of {width}x{height} places",
+            f"{self.method}, layer {found.layer}, {channels} channels of {width}x{height} places",
             f"model {self.inferencer.name}, task {self.inferencer.task}",
         ]
         sheet = captioned_sheet(tiles, title, columns=4, side=_SIDE)

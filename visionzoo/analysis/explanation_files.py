@@ -60,7 +60,7 @@ class ExplanationWriter:
         paths = {key: Path(f"{key}s", place) for key in images}
         for key, image in images.items():
             self._save(paths[key], image)
-        record |= {"layer": made.layer.name, "method": made.method, "layout": made.layout}
+        record |= {"method": made.method, "layout": made.layout}
         record |= {"model": made.inferencer.name, "task": made.inferencer.task}
         self._lines.add(record | {key: path.as_posix() for key, path in paths.items()})
 

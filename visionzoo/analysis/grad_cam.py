@@ -8,10 +8,10 @@ The functions here know no task and no model. Tensors: B images, C channels, h, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +25,26 @@ LAYOUTS = ("channels-first", "channels-last", "tokens")
 
 @dataclass(frozen=True)
 class Layer:
-    """A part of a model whose output is a feature map.
+    """A part of a model whose output is a feature map, or several.
 
     Attributes:
         name: what a user wrote, ``backbone:3``; the number is an index into the feature maps of the output.
         module: the part.
         index: the index, which may count from the end; None for an output that is one tensor.
+        deepest: True for the deepest feature map of the output on which the value depends.
     """
 
     name: str
     module: nn.Module
     index: int | None = None
+    deepest: bool = False
+
+
+class Output(NamedTuple):
+    """A feature map that a layer computed, and its name."""
+
+    layer: str
+    value: Tensor
 
 
 def layer_of(model: nn.Module, name: str | None = None) -> Layer:
@@ -44,7 +53,7 @@ def layer_of(model: nn.Module, name: str | None = None) -> Layer:
     Args:
         model: the model.
         name: ``backbone.stages.2``; ``backbone:3`` for one of several feature maps. None for the deepest feature map of
-            the backbone, the last one of its output.
+            the backbone, the last one of its output on which the explained value depends.
 
     Raises:
         UnknownName: no module has this name; the message states the nearest name.
@@ -58,11 +67,9 @@ def layer_of(model: nn.Module, name: str | None = None) -> Layer:
     modules = {path: module for path, module in model.named_modules() if path}
     if name is None:
         if "backbone" not in modules:
-            advice = "name one of the model's modules with --layer"
-            raise ConfigError(
-                "--layer", expected="a layer, for a model without a backbone", found="none", advice=advice
-            )
-        return Layer("backbone:-1", modules["backbone"], -1)
+            expected = "a layer, for a model without a backbone"
+            raise ConfigError("--layer", expected=expected, found="none", advice="name one of the model's modules")
+        return Layer("backbone", modules["backbone"], deepest=True)
     path, colon, index = name.partition(":")
     if colon and not index.removeprefix("-").isdecimal():
         raise ConfigError("--layer", expected="NAME or NAME:INDEX", found=f"{name!r}", advice=f"use {path}:0")
@@ -72,20 +79,24 @@ def layer_of(model: nn.Module, name: str | None = None) -> Layer:
 
 
 @contextmanager
-def watched(layer: Layer) -> Iterator[list[Tensor]]:
-    """Collect the outputs of a layer, one for each of its calls, as nodes of the graph.
+def watched(layer: Layer) -> Iterator[list[Output]]:
+    """Collect the feature maps of a layer, those of each of its calls, as nodes of the graph.
 
-    What follows the layer receives a copy, so that operations in place do not change what was collected.
+    What follows the layer receives copies, so that operations in place do not change what was collected.
 
     Raises:
         ConfigError: an output is no tensor, or ``layer.index`` does not fit it.
     """
-    kept: list[Tensor] = []
+    kept: list[Output] = []
 
     def keep(module: nn.Module, inputs: Any, output: Any) -> Any:
-        value = _picked(output, layer)
-        kept.append(value if value.requires_grad else value.detach().requires_grad_())
-        return _replaced(output, layer, kept[-1].clone())
+        is_listed = isinstance(output, tuple | list)
+        for index in range(len(output)) if layer.deepest and is_listed else [layer.index]:
+            value = _picked(output, index, layer.name)
+            value = value if value.requires_grad else value.detach().requires_grad_()
+            kept.append(Output(f"{layer.name}:{index}" if layer.deepest and is_listed else layer.name, value))
+            output = _replaced(output, index, value.clone())
+        return output
 
     handle = layer.module.register_forward_hook(keep)
     try:
@@ -94,37 +105,33 @@ def watched(layer: Layer) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def _picked(output: Any, layer: Layer) -> Tensor:
-    if layer.index is not None and isinstance(output, tuple | list):
-        if not -len(output) <= layer.index < len(output):
+def _picked(output: Any, index: int | None, name: str) -> Tensor:
+    if index is not None and isinstance(output, tuple | list):
+        if not -len(output) <= index < len(output):
             number = len(output)
-            raise ConfigError(
-                f"layer {layer.name}",
-                expected=f"an index from 0 to {number - 1}",
-                found=f"{layer.index}",
-                advice=f"the layer gives {counted(number, 'feature map')}",
-            )
-        output = output[layer.index]
+            expected, advice = f"an index from 0 to {number - 1}", f"the layer gives {counted(number, 'feature map')}"
+            raise ConfigError(f"layer {name}", expected=expected, found=f"{index}", advice=advice)
+        output = output[index]
     if isinstance(output, Tensor) and output.is_floating_point():
         return output
     if isinstance(output, tuple | list) and output:
-        path, number = layer.name.partition(":")[0], len(output)
+        path, number = name.partition(":")[0], len(output)
         advice = f"choose one: {path}:0" + (f" to {path}:{number - 1}" if number > 1 else "")
-        raise ConfigError(f"layer {layer.name}", expected="one feature map", found=f"{number} outputs", advice=advice)
+        raise ConfigError(f"layer {name}", expected="one feature map", found=f"{number} outputs", advice=advice)
     advice = "choose another module, such as one of the backbone"
-    raise ConfigError(f"layer {layer.name}", expected="a feature map", found=article_of(output), advice=advice)
+    raise ConfigError(f"layer {name}", expected="a feature map", found=article_of(output), advice=advice)
 
 
-def _replaced(output: Any, layer: Layer, value: Tensor) -> Any:
-    if layer.index is None or not isinstance(output, tuple | list):
+def _replaced(output: Any, index: int | None, value: Tensor) -> Any:
+    if index is None or not isinstance(output, tuple | list):
         return value
     items = list(output)
-    items[layer.index] = value
+    items[index] = value
     return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
 
 
-def gradient_of(value: Tensor, outputs: list[Tensor], layer: Layer) -> tuple[Tensor, Tensor]:
-    """Return the activations of a layer and the gradient of a value with respect to them.
+def gradient_of(value: Tensor, outputs: Sequence[Output], layer: Layer) -> tuple[Output, Tensor]:
+    """Return the activations of a layer with their name, and the gradient of a value with respect to them.
 
     If the layer ran several times, such as the convolution of a head on each of its levels, the call with the largest
     gradient counts.
@@ -132,25 +139,25 @@ def gradient_of(value: Tensor, outputs: list[Tensor], layer: Layer) -> tuple[Ten
     Args:
         value: scalar.
         outputs: what :func:`watched` collected.
-        layer: the layer, for messages.
+        layer: the layer.
 
     Raises:
         ConfigError: the layer did not run, or the value does not depend on it.
     """
     if not outputs:
-        advice = "choose a module that runs, such as one of its children"
-        raise ConfigError(
-            f"layer {layer.name}", expected="a layer that runs", but="this one is not called", advice=advice
-        )
-    given = torch.autograd.grad(value, outputs, allow_unused=True) if value.requires_grad else [None] * len(outputs)
-    found = [(output, gradient) for output, gradient in zip(outputs, given, strict=True) if gradient is not None]
+        advice, where = "choose a module that runs, such as one of its children", f"layer {layer.name}"
+        raise ConfigError(where, expected="a layer that runs", but="this one is not called", advice=advice)
+    maps = [output.value for output in outputs]
+    gradients = torch.autograd.grad(value, maps, allow_unused=True) if value.requires_grad else [None] * len(maps)
+    found = [(output, each) for output, each in zip(outputs, gradients, strict=True) if each is not None]
     if not found:
-        advice = "choose a layer between the image and the result"
-        raise ConfigError(
-            f"layer {layer.name}", expected="a layer on which the value depends", but="it does not", advice=advice
-        )
-    output, gradient = max(found, key=lambda pair: float(pair[1].norm()))
-    return output.detach(), gradient
+        advice, where = "choose a layer between the image and the result", f"layer {layer.name}"
+        raise ConfigError(where, expected="a layer on which the value depends", but="it does not", advice=advice)
+    if layer.deepest:
+        output, gradient = next((pair for pair in reversed(found) if pair[1].any()), found[-1])
+    else:
+        output, gradient = max(found, key=lambda pair: float(pair[1].norm()))
+    return Output(output.layer, output.value.detach()), gradient
 
 
 def as_feature_map(output: Tensor, size: tuple[int, int], layout: str = "channels-first", name: str = "") -> Tensor:

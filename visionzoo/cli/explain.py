@@ -62,7 +62,7 @@ def parser(inputs: Input | None = None) -> Parser:
         "--layer",
         metavar="L",
         help="module by its name in model.named_modules(); neck:2 for one of several feature maps "
-        "(default: backbone:-1, the deepest feature map of the backbone)",
+        "(default: the deepest feature map of the backbone on which the value depends)",
     )
     made.add_argument("--method", default="grad-cam", help="grad-cam or grad-cam++ (default: grad-cam)")
     made.add_argument(
@@ -186,7 +186,7 @@ def _explainer(args: argparse.Namespace, loaded: LoadedConfig) -> Explainer:
     names = ("target", "layer", "method", "layout", "sanity", "seed")
     explainer = Explainer(inferencer, **{name: getattr(args, name) for name in names})
     if args.layer is None:
-        note("layer: backbone:-1, the deepest feature map of the backbone (--layer)", quiet=args.quiet)
+        note("layer: the deepest feature map of the backbone (--layer chooses another)", quiet=args.quiet)
     return explainer
 
 
@@ -209,7 +209,7 @@ def _said(found: Explanation) -> Iterator[Any]:
         text = str(found.error)
         yield f"error: {text if name in text else f'{name}: {text}'}"
         return
-    yield f"{name}: {found.said}: {found.value:.4g}"
+    yield f"{name}: {found.said}: {found.value:.4g} ({found.layer})"
     if found.is_zero:
         yield (
             f"warning: {name}: the map is 0 everywhere: no place of this layer raises the value more than another; "

@@ -64,11 +64,21 @@ class Fed:
         outputs = self.model(self.inputs, self.samples, mode="tensor")
         return outputs if getattr(self.model, "heads", None) is None else outputs[self.task]
 
+    def run(self, method: str) -> Any:
+        """Return the result of a method of the task's head, with gradients."""
+        from visionzoo.structures.batch import Batch
+
+        feats = self.model.extract_feat(self.inputs, self.samples)
+        return getattr(self.head, method)(feats, Batch(self.inputs, self.samples))
+
     def predicted(self) -> Any:
         """Return the sample with the predictions of a model of mmdet or mmseg, with gradients."""
         from visionzoo.structures.task_sample import sample_of_task
+        from visionzoo.tasks._undetached import undetached
 
-        return sample_of_task(self.model(self.inputs, self.samples, mode="predict")[0], self.task)
+        with undetached():
+            sample = self.model(self.inputs, self.samples, mode="predict")[0]
+        return sample_of_task(sample, self.task)
 
     def inside(self, maps: Tensor) -> Tensor:
         """Cut the padding from maps (..., H, W) of the size of the inputs."""
@@ -90,7 +100,7 @@ class Fed:
                 f"{self.task}",
                 expected="a model with queries, such as Mask2Former",
                 found=type(self.model).__name__,
-                advice="other panoptic models have no value to explain",
+                advice="explain such a model",
             )
         classes, masks = head.predict(self.model.extract_feat(self.inputs), self.samples)  # type: ignore[union-attr]
         return classes[0].softmax(-1), self.inside(masks[0])
@@ -186,11 +196,7 @@ def best_of(scores: Tensor, labels: Tensor, label: int | None, what: str, advice
     Raises:
         InputError: there is none in this input.
     """
-    import torch
-
-    chosen = torch.arange(len(scores), device=scores.device)
-    if label is not None:
-        chosen = chosen[labels == label]
+    chosen = (labels == labels if label is None else labels == label).nonzero()[:, 0]
     if not len(chosen):
         raise InputError(f"the model finds no {what} in this input, so that none can be explained; {advice}")
     return int(chosen[scores.detach()[chosen].argmax()])

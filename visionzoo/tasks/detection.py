@@ -87,7 +87,7 @@ class Detection(Task):
         found = fed.predicted().pred_instances
         chosen = _chosen_box(found.scores, found.labels, target, names, fed)
         name = name_of(int(found.labels[chosen]), names)
-        left, top, right, bottom = (round(float(side)) for side in found.bboxes[chosen])
+        left, top, right, bottom = (round(float(side)) for side in found.bboxes[chosen].detach())
         said = f"log-odds of the box of {name} at ({left}, {top}) to ({right}, {bottom})"
         return Goal(log_odds(found.scores[chosen]), said, name)
 
@@ -214,7 +214,8 @@ def _coco_names() -> tuple[str, ...]:
 def _chosen_box(scores: Tensor, labels: Tensor, target: str | None, names: Sequence[str] | None, fed: Fed) -> int:
     """Return the index of the box that a target names."""
     number = (target or "").removeprefix("box").strip()
-    advice = "a lower score threshold in the model's test_cfg, or trained weights, may give one (--cfg-options)"
+    option = "model.test_cfg.rcnn.score_thr" if hasattr(fed.model, "roi_head") else "model.test_cfg.score_thr"
+    advice = f"--cfg-options {option}=0 keeps boxes of any score"
     if number.isdecimal() and number not in (names or ()):
         if not 1 <= int(number) <= len(scores):
             found = f"{len(scores)} boxes" if len(scores) else "no box"

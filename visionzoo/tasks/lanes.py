@@ -135,9 +135,8 @@ class LaneDetection(Task):
         pixels = int(is_lane.sum())
         if not pixels:
             return Goal(exist[slot], f"logit of existence of lane slot {slot}, which is nowhere in the map", f"{slot}")
-        return Goal(
-            logits[slot + 1][is_lane].sum(), f"logits of lane slot {slot}, summed over {pixels:,} pixels", f"{slot}"
-        )
+        said = f"logits of lane slot {slot}, summed over {pixels:,} pixels"
+        return Goal(logits[slot + 1][is_lane].sum(), said, f"{slot}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)
