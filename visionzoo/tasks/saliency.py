@@ -80,7 +80,7 @@ class Saliency(Task):
     def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
         """Return the mean log-odds of the map over the salient region, summed over the images of a group."""
         refuse_target(fed.task, target, "the salient region")
-        maps, masks, kind = _evidence_of(fed)
+        maps, masks, kind = _values_of(fed)
         values, regions = zip(*map(mean_inside, maps, masks), strict=True)
         which = f"the salient regions of {len(maps)} images" if len(maps) > 1 else f"the salient region, {regions[0]}"
         return Goal(sum(values[1:], values[0]), f"mean {kind} of {which}")
@@ -138,7 +138,7 @@ class Saliency(Task):
         return torch.stack([sample.pred_map.mean() for sample in samples])
 
 
-def _evidence_of(fed: Fed) -> tuple[Tensor, Tensor, str]:
+def _values_of(fed: Fed) -> tuple[Tensor, Tensor, str]:
     """Return log-odds or margins, and masks, of the images without padding, (N, H, W), and which of both they are."""
     head = fed.head
     if hasattr(head, "margins"):
