@@ -153,10 +153,8 @@ def test_one_of_several_feature_maps_is_chosen_by_its_index():
         output, gradient = gradient_of(value, outputs, layer)
         assert output.layer == expected
         torch.testing.assert_close(gradient, 4 * images)
-    for name, expected in (
-        ("backbone", "found 2 outputs; choose one: backbone:0"),
-        ("backbone:5", "from 0 to 1, found 5"),
-    ):
+    wrong = {"backbone": "found 2 outputs; choose one: backbone:0", "backbone:5": "from 0 to 1, found 5"}
+    for name, expected in wrong.items():
         with pytest.raises(ConfigError, match=expected), watched(layer_of(model, name)):
             model["backbone"](images)
 

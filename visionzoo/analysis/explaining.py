@@ -30,8 +30,8 @@ from visionzoo.models.preprocessing import unnormalised
 from visionzoo.reports.captioned_sheets import Tile, captioned_sheet
 from visionzoo.reports.heat_maps import colour_bar, heated
 from visionzoo.system.library_warnings import without_library_warnings
-from visionzoo.tasks import task_of
-from visionzoo.tasks._goals import Fed
+from visionzoo.tasks import Task, task_of
+from visionzoo.tasks._goals import Fed, no_goal
 from visionzoo.tasks.inputs.base import Source
 
 _SIDE = 480  # pixels of an image of a sheet
@@ -125,7 +125,8 @@ class Explainer:
 
     Raises:
         UnknownName: no such layer, method, layout or check.
-        ConfigError: the inferencer has a file of an exported model, which has no gradients.
+        ConfigError: the inferencer has a file of an exported model, which has no gradients, or its task has no value to
+            explain.
 
     Example:
         >>> inferencer = Inferencer("bossnet_t0_imagenet", "none", tiny=True, device="cpu")
@@ -153,6 +154,8 @@ class Explainer:
             advice = "explain the model from which it was exported"
             raise ConfigError("model", expected="a model of PyTorch", found="an exported file", advice=advice)
         self.inferencer, self.task = inferencer, task_of(inferencer.task)
+        if type(self.task).goal is Task.goal:
+            raise no_goal(inferencer.task)
         self.model: Any = inferencer.model.eval()
         self.target, self.layer, self.method, self.layout = target, layer_of(self.model, layer), method, layout
         self.sanity, self.seed = sanity, seed

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from visionzoo.datasets.issues import Examined
-from visionzoo.errors import ConfigError
 from visionzoo.reports.figure import Figure
-from visionzoo.tasks._goals import Fed, Goal
+from visionzoo.tasks._goals import Fed, Goal, no_goal
 from visionzoo.tasks._overview import Overview, classes_of, numbers_of_row
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
@@ -231,12 +230,7 @@ class Task:
             ConfigError, UnknownName: the task or the model has no such target.
             InputError: this input has none, such as no box of the class.
         """
-        raise ConfigError(
-            f"{fed.task}",
-            expected="a task with one value to explain, such as the score of a class",
-            but="its result is not a single value",
-            advice="explain a model of another task",
-        )
+        raise no_goal(fed.task)
 
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""

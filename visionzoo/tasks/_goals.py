@@ -106,6 +106,21 @@ class Fed:
         return classes[0].softmax(-1), self.inside(masks[0])
 
 
+def no_goal(task: str) -> ConfigError:
+    """Return the error of a task without a value to explain.
+
+    Example:
+        >>> str(no_goal("registration")).partition(",")[0]
+        'registration: expected a task with one value to explain'
+    """
+    return ConfigError(
+        task,
+        expected="a task with one value to explain, such as the score of a class",
+        but="its result is not a single value",
+        advice="explain a model of another task",
+    )
+
+
 def label_of(target: str, names: Sequence[str] | None, classes: int, kind: str = "class") -> int:
     """Return the index of a class that is given by name or number.
 
