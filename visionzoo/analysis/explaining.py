@@ -284,4 +284,4 @@ def _tile_of(image: np.ndarray, check: RandomMap) -> Tile:
     """Return the map with random weights, or the plain image without one."""
     number = "not defined" if check.correlation is None else f"{check.correlation:.2f}"
     drawn = image if check.map is None else heated(image, check.map)
-    return Tile(drawn, (f"random to {check.part}", f"rank correlation {number}"))
+    return Tile(drawn, (f"random weights up to {check.part}", f"rank correlation {number}"))

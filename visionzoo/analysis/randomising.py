@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 SANITY = ("cascading", "all")
-ALL = "all weights"
+ALL = "the input"  # all weights up to it
 
 
 def random_stages(model: nn.Module, sanity: str, seed: int) -> Iterator[str]:

@@ -217,4 +217,4 @@ def _said(found: Explanation) -> Iterator[Any]:
         )
     for check in found.checks:
         number = "not defined" if check.correlation is None else f"{check.correlation:.3f}"
-        yield f"  random weights to {check.part}: rank correlation {number}"
+        yield f"  random weights up to {check.part}: rank correlation {number}"
