@@ -3,7 +3,7 @@
 * Grad-CAM, Selvaraju et al. 2017 (arXiv 1610.02391), equations 1 and 2: a channel's weight is the mean of its gradient.
 * Grad-CAM++, Chattopadhay et al. 2018 (arXiv 1710.11063), equation 19: positive gradients, weighted place by place.
 
-The functions here know no task and no model. Tensors: B images, C channels, h, w places of the layer, H, W pixels.
+Tensors: B images, C channels, h, w places of the layer, H, W pixels.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def watched(layer: Layer) -> Iterator[list[Output]]:
     What follows the layer receives copies, so that operations in place do not change what was collected.
 
     Raises:
-        ConfigError: an output is no tensor, or ``layer.index`` does not fit it.
+        ConfigError: an output is not a tensor, or ``layer.index`` does not fit it.
     """
     kept: list[Output] = []
 
@@ -172,7 +172,7 @@ def as_feature_map(output: Tensor, size: tuple[int, int], layout: str = "channel
 
     Raises:
         UnknownName: an unknown layout.
-        ConfigError: the output is no map.
+        ConfigError: the output is not a map.
 
     Example:
         >>> as_feature_map(torch.zeros(1, 7, 5), (32, 48), "tokens").shape  # a class token and 2 x 3 places

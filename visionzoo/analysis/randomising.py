@@ -57,7 +57,7 @@ def parts_from_output(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _children(name: str, part: nn.Module) -> dict[str, nn.Module]:
-    """Return the children with weights, or those of an only child; the part itself if it has weights of its own."""
+    """Return the children with weights, or those of an only child; the part itself if it has other weights."""
     children = {f"{name}.{path}": child for path, child in part.named_children() if [*child.parameters()]}
     if len(children) == 1:
         return _children(*next(iter(children.items())))

@@ -209,7 +209,7 @@ def best_of(scores: Tensor, labels: Tensor, label: int | None, what: str, advice
     """Return the index of the best score of a class, or of all for None.
 
     Raises:
-        InputError: there is none in this input.
+        InputError: this input has no such score.
     """
     chosen = (labels == labels if label is None else labels == label).nonzero()[:, 0]
     if not len(chosen):
