@@ -15,7 +15,7 @@ ROOT = card_folder().parent
 PAGES = {
     name: ROOT / name
     for name in (
-        "README.md", "docs/data.md", "docs/export.md", "docs/performance.md", "docs/runs.md", "docs/weights.md",
+        "README.md", *(f"docs/{page}.md" for page in ("data", "explain", "export", "performance", "runs", "weights"))
     )
 }  # fmt: skip
 PAGES |= {f"{name}.md": find_card(name) for name in card_names()}
@@ -50,6 +50,8 @@ def parser_of(words):
     table = tables.get(command)
     if command == "infer":
         return module.parser(module._first_look([Path(rest[0]).name, *rest[1:]]).inputs), rest
+    if command == "explain":
+        return module.parser(module._inputs_of([Path(rest[0]).name, *rest[1:]])), rest
     if table is None:
         return module.parser(), rest
     return getattr(module, table)[rest[0]][0](), rest[1:]

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from visionzoo.analysis.fed_images import rgb_of
 from visionzoo.config import LoadedConfig
 from visionzoo.datasets.transforms.providing import provided_by
 from visionzoo.engine.loaders import build_loader
@@ -206,7 +207,7 @@ def _tile(
     *,
     is_moved: bool,
 ) -> Tile:
-    pixels, (height, width) = _rgb(image.numpy()), _size_of(sample, image.shape[1:])
+    pixels, (height, width) = rgb_of(image.numpy()), _size_of(sample, image.shape[1:])
     original = _original(sample, number)
     lines: tuple[str, ...] = ()
     if task.is_placed and not is_moved and original is not None and original != (height, width):
@@ -246,15 +247,6 @@ def _on_canvas(pixels: np.ndarray, drawn: np.ndarray, size: tuple[int, int], sca
     wide = np.full((len(panel), canvas.shape[1], 3), 255, np.uint8)
     wide[:, : panel.shape[1]] = panel
     return np.concatenate([canvas, wide])
-
-
-def _rgb(image: np.ndarray) -> np.ndarray:
-    """Return an input, (C, H, W), as (H, W, 3) uint8 RGB; other ranges than 0 to 255 are stretched."""
-    low, high = float(image.min()), float(image.max())
-    if low < -1 or high > 256 or high <= 1.5:
-        image = (image - low) * (255 / max(high - low, 1e-6))
-    planes = image[:3] if len(image) >= 3 else image[:1].repeat(3, 0)
-    return np.ascontiguousarray(np.rint(planes).clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _size_of(sample: Any, padded: Sequence[int]) -> tuple[int, int]:

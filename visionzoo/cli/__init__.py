@@ -16,6 +16,7 @@ COMMANDS = {
     "test": "measure a model with its data set's official metric",
     "compare": "compare the numbers of trainings or tests",
     "infer": "run a model on images",
+    "explain": "draw which places of an image raise a result (Grad-CAM)",
     "check-data": "find everything that is wrong with a data set",
     "browse": "draw what a model is really fed, with the truth",
     "export": "write a model as ONNX or torch.export",

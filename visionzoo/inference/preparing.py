@@ -83,6 +83,15 @@ class Preparation:
         item.sample = self._transformed(results, source.name, [item.size])
         return item
 
+    def packed(self, source: Source, value: Any) -> dict[str, Any]:
+        """Return the sample of one input, which was read before.
+
+        Raises:
+            InputError: it cannot be transformed.
+        """
+        results = self.inputs.start([source], [value], order=self.order, keep=True)
+        return self._transformed(results, source.name, [self.inputs.size(value)])
+
     def item(self, source: Source, value: Any, keep_image: bool = True) -> Prepared:
         """Return an input that was read, with an empty sample."""
         image = self.inputs.image(value) if keep_image else None

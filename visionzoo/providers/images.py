@@ -48,7 +48,7 @@ def images_of(batch: Batch) -> Images:
         raise DataError("batch", expected="images for proposals", found="none", advice="pass them to the model")
     one = len(batch.inputs) == 1
     first, of_sample = ([0], [0] * len(batch.samples)) if one else distinct_images(batch.samples)
-    inputs = batch.inputs[first].float()
+    inputs = batch.inputs[first].detach().float()
     inputs = inputs if batch.unnormalised is None else batch.unnormalised(inputs)
     samples = [batch.samples[at] for at in first]
     return Images([_cut(each, sample) for each, sample in zip(inputs, samples)], samples, of_sample)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from visionzoo.reports.images import Colour, label_font
 
-_SIDE = 300  # pixels of the box of an image
+_SIDE = 300
 _GAP, _LETTERS = 10, 15
 _ROW = _LETTERS + 4
 _HATCH = 12  # pixels between the lines that mark padding
@@ -25,15 +25,20 @@ class Tile:
 
 
 def captioned_sheet(
-    tiles: Sequence[Tile], title: Sequence[str], legend: Sequence[tuple[str, Colour]] = (), columns: int = 6
+    tiles: Sequence[Tile],
+    title: Sequence[str],
+    legend: Sequence[tuple[str, Colour]] = (),
+    columns: int = 6,
+    side: int = _SIDE,
 ) -> np.ndarray:
-    """Arrange images in rows; each is made to fit into a box of 300 x 300 pixels.
+    """Arrange images in rows; each is made to fit into a square box.
 
     Args:
         tiles: the images.
         title: lines above them.
         legend: names and colours below the title.
         columns: images of a row, at most.
+        side: pixels of a side of the box.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -43,8 +48,8 @@ def captioned_sheet(
         (247, 700, 3)
     """
     across = min(columns, max(1, len(tiles)))
-    width = max(700, across * (_SIDE + _GAP) + _GAP)
-    fitted = [_fitted(tile.image) for tile in tiles]
+    width = max(700, across * (side + _GAP) + _GAP)
+    fitted = [_fitted(tile.image, side) for tile in tiles]
     rows = [range(start, min(start + across, len(tiles))) for start in range(0, len(tiles), across)]
     legend_rows = _legend_rows(legend, width)
     top = _GAP + _ROW * (len(title) + len(legend_rows)) + _GAP
@@ -56,11 +61,11 @@ def captioned_sheet(
     _draw_legend(pen, legend_rows, _GAP + _ROW * len(title))
     for row, height in zip(rows, heights, strict=True):
         for place, at in enumerate(row):
-            left = _GAP + place * (_SIDE + _GAP)
+            left = _GAP + place * (side + _GAP)
             sheet.paste(fitted[at], (left, top))
             for number, line in enumerate(tiles[at].lines):
                 y = top + fitted[at].height + 3 + number * _ROW
-                pen.text((left, y), _cut(pen, line, _SIDE), fill=(0, 0, 0), font=font)
+                pen.text((left, y), _cut(pen, line, side), fill=(0, 0, 0), font=font)
         top += height
     return np.asarray(sheet)
 
@@ -82,9 +87,9 @@ def hatched(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return marked
 
 
-def _fitted(image: np.ndarray) -> Image.Image:
+def _fitted(image: np.ndarray, side: int) -> Image.Image:
     drawing = Image.fromarray(image)
-    scale = _SIDE / max(drawing.size)
+    scale = side / max(drawing.size)
     size = [max(1, round(scale * length)) for length in drawing.size]
     return drawing.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST)
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from visionzoo.datasets.issues import Examined
 from visionzoo.reports.figure import Draft, Figure
+from visionzoo.tasks._goals import Fed, Goal, no_goal
 from visionzoo.tasks._overview import Overview, classes_of, numbers_of_row
 from visionzoo.tasks._tally import Tally, found_text
 from visionzoo.tasks.inputs.base import Input
@@ -218,6 +219,20 @@ class Task:
             frame: sizes of the image, and the settings of the exported model.
         """
         raise TypeError(f"{type(self).__name__}.of_graph is not defined")
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the value that an explanation of a prediction explains, for ``visionzoo explain``.
+
+        Args:
+            fed: the model and one input. Gradients are on.
+            target: what the user asks for, such as the name of a class; None for the default of the task.
+            names: class names by label, or None.
+
+        Raises:
+            ConfigError, UnknownName: the task or the model has no such target.
+            InputError: this input has none, such as no box of the class.
+        """
+        raise no_goal(fed.task)
 
     def members(self, sample: Any) -> list[Any]:
         """Split the sample of a group into one sample for each image."""

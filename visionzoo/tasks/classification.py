@@ -23,6 +23,7 @@ from visionzoo.structures.class_scores import KEPT, ClassScores, class_scores_of
 from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import Task
+from visionzoo.tasks._goals import Fed, Goal, label_of, name_of
 from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
@@ -72,6 +73,14 @@ class Classification(Task):
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         return GraphSample(pred_score=outputs["probabilities"])
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the logit of a class, by name or number; of the best class by default."""
+        logits = fed.raw()[0]
+        first = int(getattr(fed.head, "background_class", False))  # of a background that no image shows
+        best = first + int(logits.detach()[first:].argmax())
+        label = best if target is None else label_of(target, names, len(logits))
+        return Goal(logits[label], f"logit of {name_of(label, names)}", f"{label}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_class_scores(image, result, scale)

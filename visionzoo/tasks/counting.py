@@ -26,6 +26,7 @@ from visionzoo.structures.graph_results import Frame, GraphSample
 from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, refuse_target
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of
 from visionzoo.tasks.inputs.images import ImageInput
@@ -66,6 +67,18 @@ class Counting(Task):
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         rows, columns = frame.last_cells(outputs["density"].shape)
         return GraphSample(pred_density=outputs["density"][:rows, :columns].copy(), pred_count=outputs["count"])
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the count: the sum of the density over the image without padding."""
+        import torch
+
+        from visionzoo.layers.density import pixels_inside
+
+        refuse_target(fed.task, target, "the count")
+        raw = fed.raw()
+        density = (raw["maps"] if isinstance(raw, Mapping) else raw)[0, -1] / fed.head.log_para
+        sizes = torch.tensor([fed.size], device=density.device)
+        return Goal((density * pixels_inside(density.shape, fed.inputs.shape[2:], sizes)[0]).sum(), "count")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)

@@ -15,6 +15,7 @@ from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segm
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
 from visionzoo.datasets.outlines import area_of
+from visionzoo.errors import InputError
 from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import (
     class_colour,
@@ -33,6 +34,7 @@ from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.yolo_lines import yolo_lines
 from visionzoo.tasks._base import ResultFile, Task
 from visionzoo.tasks._box_figures import figures_of, regions_of
+from visionzoo.tasks._goals import Fed, Goal, best_of, label_of, log_odds, name_of
 from visionzoo.tasks._truth import part_of, plain_masks, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
@@ -77,6 +79,18 @@ class Detection(Task):
         boxes = outputs["boxes"][is_found] * np.tile(frame.scale, 2)
         found = GraphSample(bboxes=boxes, scores=outputs["scores"][is_found], labels=outputs["labels"][is_found])
         return GraphSample(pred_instances=found)
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the log-odds of a box's score: of the best box, of a class by name, or of box 1, 2, ... by rank.
+
+        The gradient is that of the score; places of proposals are constants in it.
+        """
+        found = fed.predicted().pred_instances
+        chosen = _chosen_box(found.scores, found.labels, target, names, fed)
+        name = name_of(int(found.labels[chosen]), names)
+        left, top, right, bottom = (round(float(side)) for side in found.bboxes[chosen].detach())
+        said = f"log-odds of the box of {name} at ({left}, {top}) to ({right}, {bottom})"
+        return Goal(log_odds(found.scores[chosen]), said, name)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
@@ -196,6 +210,28 @@ def _coco_names() -> tuple[str, ...]:
     with redirect_stdout(io.StringIO()):  # mmdet prints on import
         from mmdet.datasets.coco import CocoDataset
     return tuple(CocoDataset.METAINFO["classes"])
+
+
+def _chosen_box(scores: Tensor, labels: Tensor, target: str | None, names: Sequence[str] | None, fed: Fed) -> int:
+    """Return the index of the box that a target names."""
+    number = (target or "").removeprefix("box").strip()
+    option = "model.test_cfg.rcnn.score_thr" if hasattr(fed.model, "roi_head") else "model.test_cfg.score_thr"
+    advice = f"--cfg-options {option}=0 keeps boxes of any score"
+    if number.isdecimal() and number not in (names or ()):
+        if not 1 <= int(number) <= len(scores):
+            found = f"{len(scores)} boxes" if len(scores) else "no box"
+            raise InputError(f"box {number}", expected="the rank of a box, from 1", found=found, advice=advice)
+        return int(scores.detach().argsort(descending=True)[int(number) - 1])
+    if target is None:
+        return best_of(scores, labels, None, "box", advice)
+    label = label_of(target, names, _classes_of(fed.model))
+    return best_of(scores, labels, label, f"box of {name_of(label, names)}", advice)
+
+
+def _classes_of(model: nn.Module) -> int:
+    """Return the largest number of classes of a model's parts."""
+    counts = (getattr(part, "num_classes", None) for part in model.modules())
+    return max((count for count in counts if isinstance(count, int)), default=0)
 
 
 def draw_detections(image: np.ndarray, found: Detections, scale: int = 1) -> np.ndarray:

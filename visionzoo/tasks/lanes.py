@@ -33,6 +33,7 @@ from visionzoo.structures.lane_files import tusimple_record
 from visionzoo.structures.lanes import Lanes, lanes_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, ResultLines, Task
+from visionzoo.tasks._goals import Fed, Goal, label_of
 from visionzoo.tasks._truth import part_of, true_map
 from visionzoo.tasks.inputs.images import ImageInput
 
@@ -124,6 +125,21 @@ class LaneDetection(Task):
             pred_lane_slots=slots,
             pred_lane_scores=[scores[slot] for slot in slots],
         )
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the sum of a lane's logits where it is the best class; where it is nowhere, its logit of existence.
+
+        The target is a slot from 0, as in the results; by default that of the surest lane.
+        """
+        logits, exist = (values[0] for values in fed.raw())
+        slot = int(exist.detach().argmax()) if target is None else label_of(target, None, len(exist), "lane slot")
+        logits = fed.inside(logits)
+        is_lane = logits.argmax(0) == slot + 1  # class 0 is the background
+        pixels = int(is_lane.sum())
+        if not pixels:
+            return Goal(exist[slot], f"logit of existence of lane slot {slot}, which is nowhere in the map", f"{slot}")
+        said = f"logits of lane slot {slot}, summed over {pixels:,} pixels"
+        return Goal(logits[slot + 1][is_lane].sum(), said, f"{slot}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)

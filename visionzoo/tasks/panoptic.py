@@ -28,6 +28,7 @@ from visionzoo.structures.query_fusion import fused_queries
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS
 from visionzoo.tasks._base import ResultDocument, ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, best_of, label_of, log_odds, mean_inside, name_of
 from visionzoo.tasks._truth import part_of, plain_masks, true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
@@ -98,6 +99,19 @@ class Panoptic(Task):
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         return fused_queries(outputs, frame)
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the log-odds of the class plus the mean logit of the mask, of the best query of a class or of all."""
+        classes, masks = fed.queries()
+        scores, labels = classes[:, :-1].max(-1)
+        if target is not None:
+            label = label_of(target, names, classes.shape[1] - 1)
+            scores, labels = classes[:, label], labels.new_full(labels.shape, label)
+        query = best_of(scores, labels, None, "segment", "choose another --target")
+        name = name_of(int(labels[query]), names)
+        mask, region = mean_inside(masks[query], masks[query] > 0)
+        said = f"log-odds of {name} plus mean mask logit over {region}, query {query}"
+        return Goal(log_odds(scores[query]) + mask, said, f"{int(labels[query])}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)

@@ -35,6 +35,7 @@ from visionzoo.structures.image_size import size_of_file
 from visionzoo.structures.referred_masks import ReferredMask, referred_mask_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, log_odds, mean_inside, refuse_target
 from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import part_of, true_mask
@@ -118,6 +119,15 @@ class Referring(Task):
         mask = values >= frame.settings["mask_threshold"]
         score = values[mask].mean() if mask.any() else values.max()
         return GraphSample(pred_map=values, pred_mask=mask, pred_score=score)
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the mean log-odds of the map over the region of the phrase."""
+        refuse_target(fed.task, target, "the region of the phrase, which --text states")
+        values = fed.inside(_log_odds_of(fed.raw()))[0]
+        about = fed.samples[0].metainfo
+        threshold = about.get("mask_threshold") or fed.head.mask_threshold
+        value, region = mean_inside(values, values.sigmoid() >= threshold)
+        return Goal(value, f'mean log-odds of "{about["phrase"]}" over {region}')
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
@@ -209,6 +219,13 @@ def _truth(sample: Mapping[str, Any]) -> np.ndarray:
 
 def _short(phrase: str) -> str:
     return phrase if len(phrase) <= _LONGEST_SHOWN else f"{phrase[: _LONGEST_SHOWN - 3]}..."
+
+
+def _log_odds_of(raw: Tensor | Mapping[str, Tensor]) -> Tensor:
+    """Return the log-odds of the object, (B, H, W), of the map of several branches or of one or two logits."""
+    if isinstance(raw, Mapping):
+        return log_odds(raw["map"][:, 0])
+    return raw[:, 0] if raw.shape[1] == 1 else raw[:, 1] - raw[:, 0]
 
 
 def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from visionzoo.datasets.issues import Examined, Issue, issue_of
 from visionzoo.datasets.mask_files import SALIENT_FROM, read_grey, read_mask
-from visionzoo.errors import DataError, counted
+from visionzoo.errors import ConfigError, DataError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.figure import Draft, Figure
@@ -24,6 +24,7 @@ from visionzoo.structures.graph_results import Frame, GraphSample, resized
 from visionzoo.structures.saliency_maps import SaliencyMap, saliency_map_of
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, log_odds, mean_inside, refuse_target
 from visionzoo.tasks._tally import Tally
 from visionzoo.tasks._truth import true_mask
 from visionzoo.tasks.inputs.images import ImageInput
@@ -78,6 +79,14 @@ class Saliency(Task):
         soft, hard = (resized(frame.without_padding(outputs[name]), frame.original) for name in ("map", "mask"))
         return GraphSample(pred_map=soft.clip(0, 1), pred_mask=hard >= 0.5)
 
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the mean log-odds of the map over the salient region, summed over the images of a group."""
+        refuse_target(fed.task, target, "the salient region")
+        maps, masks, kind = _values_of(fed)
+        values, regions = zip(*map(mean_inside, maps, masks), strict=True)
+        which = f"the salient regions of {len(maps)} images" if len(maps) > 1 else f"the salient region, {regions[0]}"
+        return Goal(sum(values[1:], values[0]), f"mean {kind} of {which}")
+
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
 
@@ -129,6 +138,21 @@ class Saliency(Task):
         import torch
 
         return torch.stack([sample.pred_map.mean() for sample in samples])
+
+
+def _values_of(fed: Fed) -> tuple[Tensor, Tensor, str]:
+    """Return log-odds or margins, and masks, of the images without padding, (N, H, W), and which of both they are."""
+    head = fed.head
+    if hasattr(head, "margins"):
+        margins = fed.inside(fed.run("margins"))[:, 0]
+        return margins, margins >= 0, "margin"
+    raw = fed.inside(fed.raw())
+    maps, masks = head.maps_of(raw.sigmoid()) if hasattr(head, "maps_of") else (raw, raw >= 0.5)
+    if not maps.is_floating_point():
+        found = "a map of 0 and 1, which has no gradient"
+        advice = "use --cfg-options model.head.pair=product"
+        raise ConfigError(f"{fed.task}", expected="a map of probabilities", found=found, advice=advice)
+    return log_odds(maps.amax(1)), masks.any(1), "log-odds"
 
 
 def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.ndarray:

@@ -24,6 +24,7 @@ from visionzoo.structures.graph_results import GraphSample, resized
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS, SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
+from visionzoo.tasks._goals import Fed, Goal, label_of, log_odds, mean_inside, name_of
 from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._tally import LISTED, Tally, most_frequent
 from visionzoo.tasks._truth import true_map, true_semantic
@@ -71,6 +72,14 @@ class Semantic(Task):
         if len(logits) > 1:
             return GraphSample(pred_semantic=logits.argmax(0))
         return GraphSample(pred_semantic=(1 / (1 + np.exp(-logits[0])) > frame.settings["threshold"]).astype(int))
+
+    def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
+        """Return the mean logit of a class over its predicted region; by default of the largest region."""
+        logits = _logits(fed)
+        best = logits.detach().argmax(0)
+        label = int(best.flatten().mode().values) if target is None else label_of(target, names, len(logits))
+        value, region = mean_inside(logits[label], best == label)
+        return Goal(value, f"mean logit of {name_of(label, names)} over {region}", f"{label}")
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_semantic(image, result, scale)
@@ -168,6 +177,17 @@ class Semantic(Task):
         import torch
 
         return torch.stack([_mean_score(sample) for sample in samples])
+
+
+def _logits(fed: Fed) -> Tensor:
+    """Return logits of the classes, (K, H, W): mmseg's in pixels of the original image, or those of all queries."""
+    import torch
+
+    if hasattr(fed.model, "panoptic_head"):
+        classes, masks = fed.queries()
+        return log_odds(torch.einsum("qk,qhw->khw", classes[:, :-1], masks.sigmoid()).clamp(max=1))
+    logits = fed.predicted().seg_logits.data
+    return logits if len(logits) > 1 else torch.cat([-logits, logits])  # one logit, of the second class
 
 
 def _mean_score(sample: Any) -> Tensor:

@@ -167,12 +167,25 @@ class GCoNetPlusHead(BaseModule):
         return self._outputs(feats, sizes, batch.inputs, self._pairs(sizes))
 
     def _maps(self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
-        """Return the maps; the decoder runs on a few images at a time, after the consensus of all groups."""
+        return self._finished(self._raw_maps(feats, sizes, inputs), sizes, inputs)
+
+    def _raw_maps(self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None) -> Tensor:
+        """Return :meth:`_raw`; the decoder runs on a few images at a time, after the consensus of all groups."""
         size = self._size(feats, inputs)
         deepest, _ = self._weighted(feats[-1], sizes)
         parts = [deepest.split(self.images_at_once)] + [feat.split(self.images_at_once) for feat in feats[:-1]]
-        raw = torch.cat([self._raw(self.decoder(deep, rest, size)) for deep, *rest in zip(*parts)])
-        return self._finished(raw, sizes, inputs)
+        return torch.cat([self._raw(self.decoder(deep, rest, size)) for deep, *rest in zip(*parts)])
+
+    def margins(self, feats: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Return values (N, 1, H, W) whose sign decides what is salient, for an explanation of the maps.
+
+        They are CEM's margins, on which the nearly binary maps depend by a steep step, of which the gradient vanishes;
+        without CEM or after a refiner they are the log-odds of the maps.
+        """
+        sizes = group_sizes(batch.samples)
+        if self.refine:
+            return torch.logit(self._maps(feats, sizes, batch.inputs), eps=1e-6)
+        return self._raw_maps(feats, sizes, batch.inputs)
 
     def _outputs(
         self, feats: Sequence[Tensor], sizes: Sequence[int], inputs: Tensor | None, pairs: Sequence[Sequence[int]]
