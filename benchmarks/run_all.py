@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     described = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     described.add_argument("--only", nargs="+", choices=PLANS, metavar="NAME", help=f"some of: {', '.join(PLANS)}")
-    described.add_argument("--quick", action="store_true", help="tiny sizes, whose times say little")
+    described.add_argument("--quick", action="store_true", help="tiny sizes, only to check the results")
     described.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON")
     described.add_argument("--markdown", type=Path, metavar="FILE", help="replace the table in this file")
     return described

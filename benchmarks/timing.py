@@ -45,7 +45,7 @@ class Row:
 
     @property
     def is_met(self) -> bool:
-        """True if the ratio reaches the goal, or if there is none."""
+        """True if the ratio is at most the goal, or without a goal."""
         return self.goal is None or self.ratio <= self.goal
 
     def __str__(self) -> str:

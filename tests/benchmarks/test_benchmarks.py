@@ -42,6 +42,8 @@ def plans():
     [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in plans() if name not in NO_RESULT],
 )
 def test_both_sides_of_a_benchmark_agree(name, benchmarks, monkeypatch, tmp_path):
+    if name == "text_encoders":
+        pytest.importorskip("transformers")
     timing, module = benchmarks("timing"), benchmarks(name)
     monkeypatch.setenv(timing.ROWS_FILE, str(tmp_path / "rows.jsonl"))
     monkeypatch.setattr(module, "time_in_turns", once, raising=False)

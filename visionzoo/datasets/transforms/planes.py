@@ -1,4 +1,4 @@
-"""Images with their channels last become planes: one contiguous array in which each channel is a map of its own."""
+"""Images with their channels last become planes: one contiguous array with a separate map for each channel."""
 
 from __future__ import annotations
 
