@@ -20,9 +20,9 @@ Measured on 2026-11-30 (two shared cores of an x86-64 CPU, torch 2.15, about 20 
     dinat_mini          1    0.278     0.89            none                 0.44, 0.39
     bossnet_t0          1    0.263     0.87            none                 0.52, 0.46
 
-The share depends on the load: another process on the same core halves the speed of the product, and other operators lose
-more, because they share its caches. On an otherwise idle machine ``exact`` has 0.20, 0.33 (NASNet-Mobile), 0.57 (DiNAT)
-and 0.61 (BossNet). ``--operators`` shows what is not at the limit (42 to 60 GFLOP/s, 10 to 12 GB/s for a copy):
+The share depends on the load of the machine. With less load, ``exact`` had 0.20 and 0.33 (NASNet-Mobile, batches 1, 8),
+0.57 (DiNAT) and 0.61 (BossNet). ``--operators`` shows what is not at the limit, which was 42 to 60 GFLOP/s, and 10 to
+12 GB/s for a copy:
 
 - NASNet-Mobile, batch 8: 54 % of the time are 1x1 convolutions at 24 GFLOP/s, because they have 11 to 176 channels.
   25 % are depthwise convolutions at 4 to 13 GFLOP/s. 20 % are ReLUs, sums, pools, padding and concatenations at 2 to
