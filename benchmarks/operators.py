@@ -1,6 +1,6 @@
 """Profile of a network by operator, which benchmarks share: CPU time, arithmetic, and bytes moved.
 
-Times are CPU times of each operator alone, so that other processes on the machine do not count.
+Times are CPU times between the begin and the end of each operator. Time between operators does not count.
 """
 
 from __future__ import annotations
