@@ -1,4 +1,4 @@
-"""Colours of plots are told apart by people with colour blindness, and lines also in grey."""
+"""Colours of plots are distinguished by people with colour blindness, and lines also in grey."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_bytes_of_a_field_do_not_depend_on_the_time():
     assert len(gzip.decompress(contents[0])) == 352 + 4 * field.size
 
 
-@pytest.mark.parametrize(("shape", "rows"), [(SHAPES[0], 1), (SHAPES[1], 3)])
+@pytest.mark.parametrize(("shape", "rows"), [(SHAPES[0], 2), (SHAPES[1], 3)])
 def test_the_sheet_shows_the_checkerboard_and_marks_folds(shape, rows):
     files, field = known_pair(shape)
     sheet = TASK.draw(TASK.inputs.image(read_pair(files)), result_of(files, field), 1)

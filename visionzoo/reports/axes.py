@@ -27,7 +27,7 @@ TITLE, LABEL, TICK = 21, 17, 16
 # Pixels of dashes and gaps by turns; none for a solid line. Colours of equal lightness have different patterns, so that
 # lines also differ in grey.
 PATTERNS: tuple[tuple[int, ...], ...] = ((), (9, 5), (2, 4), (9, 4, 2, 4))
-REFERENCE = (7, 7)  # pattern of a line that is no data
+REFERENCE = (7, 7)  # pattern of a line without data, such as a diagonal
 SAMPLE = 28  # pixels of a line in a legend
 
 

@@ -54,7 +54,7 @@ class Series:
         name: text of the legend; empty for no entry.
         x: (N,) coordinates; for bars the (N + 1,) edges.
         y: (N,) coordinates; what is not finite is left out.
-        kind: how it is drawn; ``dashes`` is a reference, which is no data.
+        kind: how it is drawn; ``dashes`` is a reference line without data.
         colour: RGB; None for the next one of the palette.
     """
 

@@ -19,7 +19,7 @@ from visionzoo.structures.volumes import orientation_of
 COLUMNS = ("fixed", "moving before", "moving after", "checks before", "checks after", "grid", "Jacobian")
 _TILE, _GAP, _HEAD, _LETTERS = 200, 6, 28, 17
 _CHECKS, _LINES = 6, 22
-_FIRST, _BACK = 4, 24  # columns of the first row of a 2-D image; grey behind the images
+_FIRST, _BACK = 4, 24  # columns of the first row of a 2-D image; grey between the images
 # The determinant at which the colours of the Jacobian are fully saturated, on a logarithmic scale.
 _STRONG = 3.0
 _SHRINKS, _GROWS, _FOLDED = np.array([40, 90, 200.0]), np.array([210, 60, 40.0]), np.array([255, 215, 0.0])
