@@ -49,6 +49,7 @@ from torch import Tensor
 
 from visionzoo import Inferencer
 from visionzoo.config import load_config
+from visionzoo.config.image_size import image_size_settings
 from visionzoo.engine.training import train
 
 TOLERANCE = 1e-5
@@ -88,7 +89,8 @@ def compare(name: str, rounds: int, size: int) -> int:
     """Check and time one model."""
     config, options, least = CASES[name]
     torch.manual_seed(0)
-    inferencer = Inferencer(config, "none", device="cpu", options={**BERT, **options, "image_size": (size, size)})
+    sides = image_size_settings(load_config(config).cfg.to_dict(), str(size))
+    inferencer = Inferencer(config, "none", device="cpu", options={**BERT, **options, **sides})
     image = np.random.RandomState(0).randint(0, 256, (480, 640, 3), np.uint8)
 
     def together() -> list[np.ndarray]:

@@ -35,7 +35,9 @@ ImageSource = str | os.PathLike | bytes | np.ndarray
 
 _JPEG, _PNG, _RIFF = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
-_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # since OpenCV 4.11; used for JPEG, whose decoder converts colours
+_AS_RGB: int | None = getattr(
+    cv2, "IMREAD_COLOR_RGB", None
+)  # since OpenCV 4.11; used for JPEG, whose decoder converts colours
 
 _START_OF_SCAN = 0xDA
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -111,15 +113,15 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _decode_with_opencv(data: bytes, name: str, exif: bool) -> np.ndarray | None:
     """Return None if this build of OpenCV cannot decode the bytes."""
-    in_rgb = _AS_RGB if data.startswith(_JPEG) else None
-    colour = cv2.IMREAD_COLOR if in_rgb is None else in_rgb
+    as_rgb = _AS_RGB if data.startswith(_JPEG) else None
+    colour = cv2.IMREAD_COLOR if as_rgb is None else as_rgb
     try:
         image = decode_with_opencv(data, colour | cv2.IMREAD_ANYDEPTH | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION))
     except cv2.error as error:  # OpenCV rejects images of more than 2**30 pixels
         raise DataError(name, expected="an image that can be decoded", but=f"OpenCV reports: {error.err}") from error
     if image is not None:
         pixels = to_uint8(image, name)
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if in_rgb is None else pixels
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if as_rgb is None else pixels
     single = decode_with_opencv(data, cv2.IMREAD_UNCHANGED)  # one channel of 64-bit floats
     return None if single is None or single.ndim != 2 else _rgb_of_grey(to_uint8(single, name))
 

@@ -20,6 +20,7 @@ class PackDetInputs(PlanesFirst, _PackDetInputs):
         meta_keys: keys that become metainfo, if the sample has them.
 
     Example:
+        >>> import numpy as np
         >>> packed = PackDetInputs()({"img": np.zeros((4, 6, 3), np.uint8), "img_path": "a.png"})
         >>> packed["inputs"].shape, packed["data_samples"].img_path
         (torch.Size([3, 4, 6]), 'a.png')
