@@ -56,7 +56,7 @@ def test_files_equal_those_of_the_model(name, options, suffix, tolerance, tmp_pa
 
 
 def compare_boxes(folder: Path, other: Path, tolerance: float) -> None:
-    """Require that boxes agree as far as 16-bit floats allow.
+    """Require that boxes agree within the precision of 16-bit floats.
 
     Scores that differ by less than the tolerance may change their order. A box may then be absent for two reasons: its
     score is the lowest within the tolerance, or a box of its label that overlaps it is as good, and suppresses it.

@@ -93,6 +93,13 @@ def test_what_cannot_be_exported_says_why(name, reason):
         ready(backend_of(name))
 
 
+@pytest.mark.parametrize(("name", "multiple"), [("rcnet_lite", 32), ("hmode_ucf_cc_50", 16)])
+def test_sides_of_any_size_are_multiples_of_padding_and_pipeline(name, multiple):
+    made = ready(backend_of(name))
+    assert not made.shape.is_fixed
+    assert made.form.inputs()[0].multiples == {"height": multiple, "width": multiple}
+
+
 def backend_of(name: str) -> Any:
     return torch_backend(
         name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=()

@@ -42,7 +42,7 @@ def seed(form: ImageForm, size: tuple[int, ...]) -> None:
 class _Spreading:
     """Hook that scales the weight of a layer at its first call.
 
-    Seeded weights alone give nearly equal scores. The order of the results then depends on the rounding of the sums,
+    Seeded weights without it give nearly equal scores. The order of the results then depends on the rounding of sums,
     and no score reaches a threshold, so a comparison would show neither an error nor a result.
     """
 
