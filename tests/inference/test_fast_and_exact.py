@@ -91,7 +91,7 @@ def test_the_model_of_an_inferencer_stays_plain():
     assert list(inferencer.model.state_dict()) == keys
     assert all(value.is_contiguous() for value in inferencer.model.state_dict().values())
     with torch.no_grad():
-        inferencer.model.head.classifier.bias[7] += 5
+        inferencer.model.head.fc.bias[7] += 5
     assert inferencer.one(scene(40, 50)).result.labels[0] == 7
     assert first.max() < 0.5
 
