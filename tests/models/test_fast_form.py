@@ -41,7 +41,8 @@ def settled(model: nn.Module) -> Any:
                 module.bias.normal_()
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
-    return model.eval()
+    model.eval()  # returns None for mmdet's ResNet
+    return model
 
 
 @torch.no_grad()

@@ -435,7 +435,7 @@ def _backend(
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 
-        chosen = dict(device=device, trust_pickle=trust_pickle, exact=exact)
+        chosen: dict[str, Any] = dict(device=device, trust_pickle=trust_pickle, exact=exact)
         return torch_backend(model, weights, check=check, **chosen, **changes)
     options = changes["options"] or changes["tiny"]
     return exported_backend(file, weights, check=check, device=device, options=options, exact=exact)
