@@ -14,8 +14,10 @@ from inference_scenes import scene
 from PIL import Image
 
 from visionzoo import Inferencer
+from visionzoo.cli import test
 from visionzoo.cli.infer import main
 from visionzoo.errors import ConfigError
+from visionzoo.zoo import get_model
 
 EXACT = {"name": "exact"}
 
@@ -91,9 +93,26 @@ def test_the_model_of_an_inferencer_stays_plain():
     assert list(inferencer.model.state_dict()) == keys
     assert all(value.is_contiguous() for value in inferencer.model.state_dict().values())
     with torch.no_grad():
-        inferencer.model.head.classifier.bias[7] += 5
+        inferencer.model.head.fc.bias[7] += 5
     assert inferencer.one(scene(40, 50)).result.labels[0] == 7
     assert first.max() < 0.5
+
+
+def test_both_forms_have_the_same_metrics(tmp_path, capsys):
+    weights = tmp_path / "weights.pth"
+    torch.manual_seed(0)
+    torch.save({"state_dict": get_model("connnet_r50", tiny=True).state_dict()}, weights)
+    outcomes = []
+    for form in ([], ["--exact"]):
+        out = tmp_path / f"out{len(outcomes)}"
+        fixed = ["--tiny", "--device", "cpu", "--weights", str(weights), "--max-samples", "2", "--no-report", "-q"]
+        assert test.main(["connnet_r50", *fixed, "--json", "-o", str(out), *form]) == 0
+        outcomes.append(json.loads(capsys.readouterr().out))
+        assert json.loads((out / "metrics.json").read_text())["form"]["name"] == outcomes[-1]["form"]
+    fast, exact = outcomes
+    assert (fast["form"], exact["form"]) == ("fast", "exact")
+    assert_close(fast["metrics"], exact["metrics"])
+    assert fast["metrics"]
 
 
 def test_an_exported_file_has_one_form(tmp_path):

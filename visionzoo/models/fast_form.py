@@ -24,7 +24,7 @@ _DTYPES = (torch.float32, torch.float64)
 
 _ABSENT = object()
 
-_Version = list[tuple[Tensor, int]]
+_Version = list[tuple[Tensor, tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FastForm:
     """Fast form of a model. It follows the weights: if they change, the next run uses the new ones.
 
     Only models in eval mode with float32 or float64 weights on a CPU have one. Others, and models with hooks on the
-    replaced parts, run in their plain form. Changes through ``Tensor.data`` are not noticed.
+    replaced parts, run in their plain form. Changes in place of ``Tensor.data`` are not noticed.
 
     Args:
         model: the model, which does not change.
@@ -112,7 +112,7 @@ class FastForm:
         """Make the tensors of the fast form, if the model has others than before."""
         tensors = [tensor for part in self._parts for tensor in _tensors_of(part)]
         known = self._version
-        if len(known) == len(tensors) and all(a is b and _version(a) == n for a, (b, n) in zip(tensors, known)):
+        if len(known) == len(tensors) and all(a is b and _version(a) == v for a, (b, v) in zip(tensors, known)):
             return
         with torch.no_grad():
             kept = [_Swap(vars(part), KEPT, _ABSENT, {}) for part in self._keepers]
@@ -171,9 +171,9 @@ def _tensors_of(part: Any) -> list[Tensor]:
     return [value for name, value in stored.items() if value is not None and name != "num_batches_tracked"]
 
 
-def _version(tensor: Tensor) -> int:
-    """Return the number of changes of a tensor; those of a tensor made in inference mode are not counted."""
-    return 0 if tensor.is_inference() else tensor._version
+def _version(tensor: Tensor) -> tuple[int, int]:
+    """Return the place of a tensor's values and the number of their changes, which inference mode does not count."""
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def _folded(pair: NormPair) -> Iterable[tuple[Tensor, Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,12 +26,17 @@ _PACKAGES = (
 def versions() -> dict[str, str]:
     """Return the versions of Python, visionzoo and the installed packages that affect results."""
     numbers = {"python": sys.version.split()[0], "visionzoo": __version__}
-    for package in _PACKAGES:
-        try:
-            numbers[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return numbers
+    found = ((package, _version(package)) for package in _PACKAGES)
+    return numbers | {package: number for package, number in found if number is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Return the version of an installed package, whose whole metadata is read for it; None without the package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def git_describe() -> str | None:
