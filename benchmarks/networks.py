@@ -16,7 +16,7 @@ Measured on 2026-11-30 (two shared cores of an x86-64 CPU, torch 2.15, about 20 
     network         batch    fast s    fast / exact    fast / theirs        share of the limit: fast, exact
     nasnet_mobile       1    0.139     0.77            0.85 (Cadene)        0.16, 0.13
     nasnet_mobile       8    0.523     0.75            0.77 (Cadene)        0.35, 0.26
-    nasnet_large        1    LARGE
+    nasnet_large        1    1.349    not timed       0.90 (timm)             0.61
     dinat_mini          1    0.278     0.89            none                 0.44, 0.39
     bossnet_t0          1    0.263     0.87            none                 0.52, 0.46
 
