@@ -58,7 +58,15 @@ def test_fast_checks_pass(name):
 
 def test_slow_checks_pass():
     outcomes = list(verify_cards([read_card(NAME)], "slow"))
-    assert {outcome.check for outcome in outcomes} == {"config", "build", "forward", "metric", "eval", "learn"}
+    assert {outcome.check for outcome in outcomes} == {
+        "config",
+        "build",
+        "forward",
+        "fast form",
+        "metric",
+        "eval",
+        "learn",
+    }
     assert [outcome.detail for outcome in outcomes if not outcome.passed] == []
 
 

@@ -188,7 +188,7 @@ def test_notes_about_the_images_are_printed_and_stored(brains, tmp_path, capsys)
     words = ["--fixed", str(brains / "a.nii.gz"), "--moving", str(tmp_path / "odd.nii.gz"), "--method", "affine"]
     assert register.main([*words, "-o", str(tmp_path / "o"), "--json"]) == 0
     output = capsys.readouterr()
-    assert set(json.loads(output.out)) == {"out", "inputs", "failed"}
+    assert set(json.loads(output.out)) == {"out", "inputs", "failed", "form"}
     notes = lines(tmp_path / "o")[0]["result"]["notes"]
     for text in ("2 voxels are NaN and are read as 0", "sform and qform disagree", "is resampled to the grid"):
         assert text in output.err

@@ -83,7 +83,7 @@ def test_one_mistake_is_one_line(detector, option, line):
             '"mmdet.DeltaXYWHBBoxCoder"',
             "expected a dict with a type, found",
         ),
-        ('dict(type="mmdet.PackDetInputs")', 'dict(type="PackDetInputs")', "write mmdet.PackDetInputs"),
+        ('dict(type="mmdet.PackDetInputs")', 'dict(type="PackTrackInputs")', "write mmdet.PackTrackInputs"),
         ('checkpoint="torchvision://resnet50"', "", 'needs the argument "checkpoint"'),
         ("max_epochs=2", "", 'EpochBasedTrainLoop needs the argument "max_epochs"'),
         ("milestones=[1], ", "", 'needs the argument "milestones"'),

@@ -16,7 +16,7 @@ from visionzoo.cli import main
 from visionzoo.errors import ConfigError, InputError
 from visionzoo.export.exporting import chosen_shape
 from visionzoo.graphs.form import NotExportable
-from visionzoo.graphs.pairs import PairForm, pair_form
+from visionzoo.graphs.registration_pairs import PairForm, pair_form
 from visionzoo.inference.exported_pairs import run_pairs
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.graph_results import resized_by_corners

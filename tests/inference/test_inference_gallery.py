@@ -71,7 +71,7 @@ def written(out, predictions, *, images=(), earlier=None, gallery=True):
     task = predictions[0].task
     model = SimpleNamespace(
         task=task, name="toy", model=None, weights=None, is_untrained=True, step="", device="cpu",
-        class_names=NAMES, category_ids=None,
+        class_names=NAMES, category_ids=None, form={"name": "exact"},
     )  # fmt: skip
     out.mkdir(exist_ok=True)
     with PredictionWriter(out, model, images, gallery=gallery, earlier=earlier) as writer:

@@ -18,7 +18,7 @@ from visionzoo.export.seeding import seed
 from visionzoo.export.writing import TOLERANCE, Ready, ready, write
 from visionzoo.front_matter import card_folder
 from visionzoo.graphs.form import NotExportable
-from visionzoo.graphs.pairs import PairForm
+from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
 from visionzoo.tasks import task_of

@@ -14,7 +14,7 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
-from visionzoo.graphs.pairs import PairForm
+from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
 from visionzoo.inference.preparing import test_pipeline_of

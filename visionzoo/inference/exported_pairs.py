@@ -18,7 +18,7 @@ def run_pairs(run: Callable[[Arrays], Arrays], metadata: Mapping[str, Any], data
     """Return the samples with the fields that the model itself writes.
 
     Args:
-        run: runs one pair, see :class:`visionzoo.graphs.pairs.PairForm`.
+        run: runs one pair, see :class:`visionzoo.graphs.registration_pairs.PairForm`.
         metadata: that of the file.
         data: ``inputs``, (2, 1, *S) for each pair, and ``data_samples``.
 

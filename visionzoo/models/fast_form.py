@@ -59,7 +59,7 @@ class FastForm:
         >>> with torch.no_grad(), form.applied():
         ...     fast = model(image)
         >>> torch.allclose(fast, model(image)), form.about()
-        (True, {'name': 'fast', 'folded_norms': 1, 'channels_last': False, 'kept_tables': 0})
+        (True, {'name': 'fast', 'folded_norms': 1, 'channels_last': True, 'kept_tables': 0})
     """
 
     def __init__(self, model: nn.Module, *, channels_last: bool | None = None):

@@ -288,7 +288,7 @@ class RegistrationTask(Task):
         return result
 
     def graph(self, model: nn.Module) -> Any:
-        from visionzoo.graphs.pairs import pair_form
+        from visionzoo.graphs.registration_pairs import pair_form
 
         return pair_form(model)
 
