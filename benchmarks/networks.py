@@ -6,10 +6,9 @@
 ``exact`` is our plain network. ``fast`` is its form for inference: norms are inside convolutions, and the memory format
 is ``channels_last`` where that gains. Opponents take part if they are installed, with the same weights and in
 ``channels_last``: timm's NASNet-Large, and Cadene's ``pretrainedmodels``. No package has DiNAT or BossNet for a CPU.
-The last maps must be equal to 1e-4 of their largest value. timm's are not: its average pools of stride 2 count the
-zeros of the padding. Then all candidates run in turns in one process on one thread. Times are CPU time, medians of the
-rounds. The share of the limit is the number of operations of products and convolutions, divided by the time, relative
-to a plain matrix product in the same turns.
+The last maps must be equal to 1e-4 of their largest value. Cadene's are, timm's are not. Then all candidates run in
+turns in one process on one thread. Times are CPU time, medians of the rounds. The share of the limit is the number of
+operations of products and convolutions, divided by the time, relative to a plain matrix product in the same turns.
 
 Measured on 2026-11-30 (two shared cores of an x86-64 CPU, torch 2.15, about 20 other processes):
 
