@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -73,7 +75,7 @@ def is_single_channel(data: bytes) -> bool:
 
 
 def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
-    pixels = _decoded_by_libpng(data)
+    pixels = _decoded_by_libpng(data) if _is_whole(data) else None
     if pixels is None:
         image = opened_image(data, where, _WHAT)
         pixels = np.array(image if image.mode == "RGBA" else image.convert("RGB"))
@@ -82,6 +84,20 @@ def _ids_of_colours(data: bytes, where: object) -> np.ndarray:
     ids = np.ascontiguousarray(pixels).view("<u4")[..., 0]  # the four bytes of a pixel are one number
     ids &= np.uint32(LARGEST_ID)
     return ids
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return True if all chunks have their length and checksum; torchvision ends the process for some that have not."""
+    at = len(_PNG)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        name, end = data[at + 4 : at + 8], at + 8 + length
+        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[at + 4 : end])):
+            return False
+        at = end + 4
+        if name == b"IEND":
+            return True
+    return False
 
 
 def _decoded_by_libpng(data: bytes) -> np.ndarray | None:
