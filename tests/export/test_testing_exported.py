@@ -36,6 +36,7 @@ def test_metrics_equal_those_of_the_model(tmp_path):
     found, expected = (json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("file", "model"))
     assert found["metrics"] == pytest.approx(expected["metrics"], abs=1e-4)
     assert found["weights"] == str(file)
+    assert (found["form"], expected["form"]["name"]) == ({"name": "exported"}, "fast")
 
 
 def test_other_classes_are_an_error(monkeypatch, tmp_path):

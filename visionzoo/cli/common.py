@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-from visionzoo.errors import OutputError, ZooError, as_utf8, nearest_name
+from visionzoo.errors import ConfigError, OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.option_names import shell_options
 from visionzoo.system.atomic import cannot_write
 from visionzoo.system.library_warnings import without_library_warnings
@@ -49,6 +49,21 @@ class Parser(argparse.ArgumentParser):
         _, unknown, words = message.partition("unrecognized arguments: ")
         options = [word.partition("=")[0] for word in words.split() if word.startswith("--")] if unknown else []
         return nearest_name(options[0], self._option_string_actions) if options else None
+
+
+class FirstLook(Parser):
+    """A parser that only reads the arguments that name a model. The parser of the command reports mistakes."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise ConfigError(message)
+
+    def seen(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the values of these arguments.
+
+        Raises:
+            ConfigError: an argument is wrong or absent.
+        """
+        return self.parse_known_args([word for word in argv if word not in ("-h", "--help")])[0]
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:

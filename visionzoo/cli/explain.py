@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import (
+    FirstLook,
     Parser,
     add_config_flags,
     add_offline_flag,
@@ -100,24 +101,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(parser(_inputs_of(given)), _explain, given)
 
 
-class _FirstLook(Parser):
-    """A parser that only reads the arguments that name a model. The parser of the command reports mistakes."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise ConfigError(message)
-
-
 def _inputs_of(argv: Sequence[str]) -> Input | None:
     """Return the kind of inputs of the model that a command line names; None if no model can be loaded."""
     from visionzoo.tasks import task_of
 
-    look = _FirstLook("explain", "", "")
+    look = FirstLook("explain", "", "")
     look.add_argument("model")
     _add_model_flags(look)
     add_config_flags(look)
     try:
-        args, _ = look.parse_known_args([word for word in argv if word not in ("-h", "--help")])
-        return task_of(_loaded(args).cfg.task).inputs
+        return task_of(_loaded(look.seen(argv)).cfg.task).inputs
     except ZooError:
         return None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.cli.common import (
+    FirstLook,
     Parser,
     add_config_flags,
     add_offline_flag,
@@ -136,24 +137,17 @@ class _Seen:
     inputs: Input | None = None
 
 
-class _FirstLook(Parser):
-    """A parser that only reads the arguments that name a model. The parser of the command reports mistakes."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(message)
-
-
 def _first_look(argv: list[str]) -> _Seen:
     from visionzoo.tasks import task_of
 
-    look = _FirstLook("infer", "", "")
+    look = FirstLook("infer", "", "")
     look.add_argument("model")
     look.add_argument("--weights")
     add_offline_flag(look)
     add_config_flags(look)
     seen = _Seen()
     try:
-        args, _ = look.parse_known_args([word for word in argv if word not in ("-h", "--help")])
+        args = look.seen(argv)
         seen = _Seen(_named_model(args), _loaded(args))
         return replace(seen, inputs=task_of(seen.loaded.cfg.get("task")).inputs)  # type: ignore[union-attr]
     except ZooError:

@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import (
     INTERRUPTED,
@@ -25,6 +26,9 @@ from visionzoo.cli.short_options import add_short_options, load_with_short_optio
 from visionzoo.cli.suite import add_suite_flags, run_suite_command
 from visionzoo.errors import ConfigError
 from visionzoo.system.paths import shown_path
+
+if TYPE_CHECKING:
+    from visionzoo.engine.testing import Predictor
 
 _ALL_WRONG = "every number is 0: no result of the model is correct; `visionzoo infer` shows its results and best scores"
 _OF_SUITES = ("suite", "models", "set", "limit", "from_predictions")
@@ -83,7 +87,7 @@ def _test(args: argparse.Namespace) -> int:
     say_loading(quiet=args.quiet)
     from visionzoo.weights.runs import load_with_weights
 
-    prepare = _of_exported_file(args)
+    exported = _exported_file(args)
     name, again = args.config, "`visionzoo test {run}`"
     changes = dict(again=again, tiny=args.tiny, allow_new=args.allow_new)
     loaded = load_with_short_options(
@@ -108,7 +112,7 @@ def _test(args: argparse.Namespace) -> int:
     }
     options = {name: value for name, value in vars(args).items() if name not in taken}
     try:
-        outcome = test(loaded, prepare=prepare, **options, report=not args.no_report)
+        outcome = test(loaded, predictor=_predictor(exported), **options, report=not args.no_report)
     except Interrupted:
         note("stopped; nothing was written")
         return INTERRUPTED
@@ -126,19 +130,26 @@ def _test(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of_exported_file(args: argparse.Namespace) -> Any:
-    """Return what lets an exported file predict; None without one. A file is the weights of what it was made from."""
+def _exported_file(args: argparse.Namespace) -> Path | None:
+    """Return the exported file that is tested; it takes the place of the weights of the model it was made from."""
     from visionzoo.config.runs import run_of
     from visionzoo.inference.exported import exported_file, open_exported
 
     if (file := exported_file(args.config)) is not None:
         run = run_of(file.parent.parent) if file.parent.name == "export" else None
         args.weights, args.config = str(file), str(run or open_exported(file)[0]["name"])
-    if exported_file(args.weights) is None:
+    return exported_file(args.weights)
+
+
+def _predictor(file: Path | None) -> Predictor | None:
+    """Return what lets an exported file predict; None without one."""
+    if file is None:
         return None
+    from visionzoo.engine.testing import Predictor
+    from visionzoo.inference.backends import EXPORTED
     from visionzoo.inference.tested_file import predict_by_file
 
-    return predict_by_file
+    return Predictor(predict_by_file, EXPORTED)
 
 
 def _refuse_options_of_suites(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +33,19 @@ from visionzoo.system.versions import versions
 from visionzoo.weights.loading import load_weights, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
 
-Prepare = Callable[..., None]  # see `test`
+
+@dataclass(frozen=True)
+class Predictor:
+    """What predicts the samples of a test instead of the model with its weights.
+
+    Attributes:
+        prepare: makes the model ready; its arguments are the model, ``weights``, a file, and the ``classes`` of the
+            data.
+        form: the form that a run states; None for that of the model, see :mod:`visionzoo.models.fast_form`.
+    """
+
+    prepare: Callable[..., None]
+    form: dict[str, Any] | None = None
 
 
 def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
@@ -40,15 +53,15 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
     Args:
         loaded: a config from :func:`visionzoo.config.load_config`; its ``cfg`` is completed in place.
-        **options: ``prepare``, a function that makes the model ready, from the model, the file of the weights and the
-            class names of the data, instead of loading the weights; and fields of
+        **options: ``predictor``, which predicts instead of the model with its weights; and fields of
             :class:`visionzoo.engine.RunOptions`. ``weights`` is required, except for a run and for a model without
             parameters. If it is a work dir, its best checkpoint is used, else its last, and the results are written
             there unless ``work_dir`` is given.
 
     Returns:
-        ``work_dir``, ``weights``, ``form`` (``fast`` or ``exact``), ``metrics`` (name -> number), ``per_class`` (table
-        name -> rows) and ``report`` (path of ``report.html``; None with ``report=False``, or if it cannot be written).
+        ``work_dir``, ``weights``, ``form`` (``fast``, ``exact`` or ``exported``), ``metrics`` (name -> number),
+        ``per_class`` (table name -> rows) and ``report`` (path of ``report.html``; None with ``report=False``, or if it
+        cannot be written).
 
     Raises:
         ConfigError: the config or an option is wrong, or the config has no test data or evaluator.
@@ -56,14 +69,14 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
         OutputError: the work dir cannot be written.
         Interrupted: the user or the system requested a stop.
     """
-    prepare: Prepare = options.pop("prepare", None) or _load
+    predictor = options.pop("predictor", None) or Predictor(_load)
     with planned(loaded, RunOptions(**options), "test") as plan:
         for text in plan.notes:
             note_to_user(plan.options)(text)
-        return _test(plan, cast(Path, plan.folder), prepare)  # only a dry run has no folder
+        return _test(plan, cast(Path, plan.folder), predictor)  # only a dry run has no folder
 
 
-def _test(plan: RunPlan, folder: Path, prepare: Prepare) -> dict[str, Any]:
+def _test(plan: RunPlan, folder: Path, predictor: Predictor) -> dict[str, Any]:
     """Test in this process. All objects built here are released on return, before the process group ends."""
     evidence = EvidenceHook(_tasks_of(plan.cfg), plan.classes) if plan.options.report else None
     with kept_if_it_works(folder):
@@ -71,16 +84,20 @@ def _test(plan: RunPlan, folder: Path, prepare: Prepare) -> dict[str, Any]:
             plan,
             folder,
             log_name="test",
-            prepare=None
-            if plan.weights is None
-            else partial(prepare, weights=Path(plan.weights), classes=plan.classes),
+            prepare=_prepared(plan, predictor),
             test_dataloader=build_split(plan, "test"),
             test_cfg=plan.cfg.get("test_cfg") or {},
             test_evaluator=plan.cfg.test_evaluator,
             default_hooks=_measuring_hooks(plan.cfg),
             custom_hooks=[progress_hook(plan), *([] if evidence is None else [evidence])],
         )
-        return _run(runner, plan, evidence)
+        return _run(runner, plan, evidence, predictor.form)
+
+
+def _prepared(plan: RunPlan, predictor: Predictor) -> Callable[[nn.Module], None] | None:
+    if plan.weights is None:
+        return None
+    return partial(predictor.prepare, weights=Path(plan.weights), classes=plan.classes)
 
 
 def _load(model: nn.Module, weights: Path, classes: Sequence[str] | None) -> None:
@@ -100,14 +117,16 @@ def _tasks_of(cfg: Config) -> tuple[str, ...]:
     return (cfg.task,) if isinstance(cfg.task, str) else tuple(cfg.task)
 
 
-def _run(runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None) -> dict[str, Any]:
+def _run(
+    runner: ZooRunner, plan: RunPlan, evidence: EvidenceHook | None, form: dict[str, Any] | None
+) -> dict[str, Any]:
     weights = None if plan.weights is None else str(plan.weights)
     samples = len(runner.test_dataloader.dataset)
     source = "" if weights is None else f" with {shown_path(weights)}"
     note_to_user(plan.options)(f"testing {plan.name}{source} on {runner.device}: {counted(samples, 'sample')}")
     runner.model.eval()
-    fast = None if plan.options.exact else FastForm(runner.model)
-    form = PLAIN if fast is None else fast.about()
+    fast = None if plan.options.exact or form is not None else FastForm(runner.model)
+    form = form or (PLAIN if fast is None else fast.about())
     try:
         with listening(runner), explained(), nullcontext() if fast is None else fast.applied():
             metrics = runner.test()

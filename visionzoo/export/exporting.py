@@ -16,11 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from visionzoo.errors import ConfigError, MissingExtra, RunFailed, require_known
-from visionzoo.export.parity import Difference, differences, eager_outputs, merged, seeded_inputs
+from visionzoo.export.parity import Difference, differences, eager_outputs, merged
 from visionzoo.graphs.form import ImageForm
 from visionzoo.inference.exported import KEY, open_exported
 from visionzoo.inference.exported_steps import padded_size
@@ -121,7 +120,7 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
     Raises:
         RunFailed: PyTorch cannot record the model.
     """
-    inputs = [torch.from_numpy(value) for value in example_inputs(form, shape.size).values()]
+    inputs = [torch.from_numpy(value) for value in form.seeded(shape.size).values()]
     batch = torch.export.Dim("batch", min=1, max=4096)
     axes: dict[int, Any] = {0: batch}
     if not shape.is_fixed:
@@ -133,12 +132,6 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
     except Exception as error:  # the exporter has many kinds of errors
         advice = "" if shape.is_fixed else "; --size H W exports it for one size"
         raise RunFailed(f"torch.export cannot record the model: {_first_line(error)}{advice}") from error
-
-
-def example_inputs(form: Any, size: Sequence[int], seed: int = 0) -> dict[str, np.ndarray]:
-    """Return seeded inputs of a form, by name in their order."""
-    arrays = form.seeded(size, seed) if hasattr(form, "seeded") else seeded_inputs(size, form.divisor, seed)
-    return {name: arrays[name] for name in form.input_names}
 
 
 def _side(name: str, form: ImageForm) -> Any:
@@ -185,7 +178,7 @@ def parity_of(form: ImageForm, shape: Shape, path: Path) -> list[Difference]:
         sizes.append((shape.size[0] + 2 * form.multiple, shape.size[1] - form.multiple))
     rows = []
     for seed, size in enumerate(sizes):
-        inputs = example_inputs(form, size, seed)
+        inputs = form.seeded(size, seed)
         rows.append(differences(eager_outputs(form, inputs), run(inputs), form.pair))
     return merged(rows)
 

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from visionzoo.structures.seeded import seeded_image
-
 Arrays = dict[str, np.ndarray]
 
 
@@ -33,22 +31,6 @@ class Difference:
     def within(self, tolerance: float) -> bool:
         """Return True if the absolute or the relative difference is at most the tolerance."""
         return self.absolute <= tolerance or self.relative <= tolerance
-
-
-def seeded_inputs(size: Sequence[int], divisor: int, seed: int = 0) -> Arrays:
-    """Return a batch of two seeded images of ``size`` (H, W); the second one is smaller if there is a padding divisor.
-
-    Example:
-        >>> inputs = seeded_inputs((32, 64), 32)
-        >>> inputs["images"].shape, inputs["sizes"].tolist()
-        ((2, 3, 32, 64), [[32, 64], [29, 59]])
-    """
-    height, width = size
-    sizes = [(height, width), (height - 3, width - 5) if divisor > 8 else (height, width)]
-    images = np.zeros((len(sizes), 3, height, width), np.uint8)
-    for index, (rows, columns) in enumerate(sizes):
-        images[index, :, :rows, :columns] = seeded_image(seed, f"export {index}", rows, columns).numpy()
-    return {"images": images, "sizes": np.array(sizes, np.int64)}
 
 
 def eager_outputs(form: Any, inputs: Arrays) -> Arrays:

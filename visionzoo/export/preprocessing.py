@@ -64,7 +64,8 @@ def multiple_of(steps: Sequence[Mapping[str, Any]]) -> int:
         >>> multiple_of([{"op": "resize_to_fit", "size": None, "at_least": None, "multiple": 16}])
         16
     """
-    return next((step["multiple"] for step in reversed(steps) if step["op"] != "grey" and "multiple" in step), 1)
+    sizing = [step for step in steps if step["op"] != "grey"]
+    return sizing[-1].get("multiple", 1) if sizing else 1
 
 
 def largest_size(steps: Sequence[Mapping[str, Any]], divisor: int) -> tuple[tuple[int, int], bool]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from visionzoo.cards.seeding import fill_weights, settle_norms
-from visionzoo.export.parity import eager_outputs, seeded_inputs
+from visionzoo.export.parity import eager_outputs
 from visionzoo.graphs.form import ImageForm
 
-# Layers that return logits of classes: those of mmdet's heads, such as `rpn_cls`, and the classifier of lanes.
-_LOGITS = re.compile(r"(_cls|head\.classifier\.\d+)$")
+_OF_MMDET = "_cls"  # end of the names of mmdet's layers that return logits of classes, such as `rpn_cls`
 _SPREAD = 2.0  # standard deviation of the logits of a class
 
 
@@ -27,16 +25,22 @@ def seed(form: ImageForm, size: tuple[int, ...]) -> None:
     fill_weights(form.model, 0)
     if not form.is_dynamic:  # pairs and phrases: the model does not run on only images
         return
-    inputs = seeded_inputs(size, form.divisor)
+    inputs = form.seeded(size)
     images = torch.from_numpy(inputs["images"]).float()
     normed = images if form.mean is None or form.std is None else (images - form.mean) / form.std
     settle_norms(form.model, normed)
-    hooks = [layer.register_forward_hook(_Spreading()) for name, layer in form.model.named_modules()
-             if _LOGITS.search(name) and isinstance(layer, nn.Conv2d | nn.Linear)]  # fmt: skip
+    hooks = [layer.register_forward_hook(_Spreading()) for layer in _logit_layers(form.model)]
     if hooks:
-        eager_outputs(form, {name: inputs[name] for name in form.input_names})
+        eager_outputs(form, inputs)
     for hook in hooks:
         hook.remove()
+
+
+def _logit_layers(model: nn.Module) -> list[nn.Module]:
+    """Return the layers that return logits of classes; a part of this package names its own in ``LOGIT_LAYERS``."""
+    own = [part.get_submodule(name) for part in model.modules() for name in getattr(part, "LOGIT_LAYERS", ())]
+    others = [layer for name, layer in model.named_modules() if name.endswith(_OF_MMDET)]
+    return [layer for layer in (*own, *others) if isinstance(layer, nn.Conv2d | nn.Linear)]
 
 
 class _Spreading:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError
 from visionzoo.layers.sample_sizes import inside_sizes
+from visionzoo.structures.seeded import seeded_image
 
 Compute = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
 Arrays = dict[str, np.ndarray]
@@ -134,6 +135,16 @@ class ImageForm(nn.Module):
             GraphInput("sizes", ("batch", 2), "int64", {}),
         )
         return both[: len(self.input_names)]
+
+    def seeded(self, size: Sequence[int], seed: int = 0) -> Arrays:
+        """Return two seeded images of ``size`` (H, W) as inputs; the second one is smaller if the model pads images."""
+        height, width = size
+        sizes = [(height, width), (height - 3, width - 5) if self.divisor > 8 else (height, width)]
+        images = np.zeros((len(sizes), 3, height, width), np.uint8)
+        for index, (rows, columns) in enumerate(sizes):
+            images[index, :, :rows, :columns] = seeded_image(seed, f"export {index}", rows, columns).numpy()
+        inputs: Arrays = {"images": images, "sizes": np.array(sizes, np.int64)}
+        return {name: inputs[name] for name in self.input_names}
 
 
 def fixed_size(model: nn.Module) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from visionzoo.inference.preparing import Preparation
 
 BACKENDS = ("torch", "onnxruntime")
+EXPORTED = {"name": "exported"}  # form of a file of `visionzoo export`
 Check = Callable[[str, tuple[str, ...]], object]
 
 
@@ -53,4 +54,4 @@ class Backend:
     category_ids: tuple[int, ...] | None
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
-    form: Callable[[], dict[str, Any]] = lambda: {"name": "exported"}
+    form: Callable[[], dict[str, Any]] = lambda: EXPORTED

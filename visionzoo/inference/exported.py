@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
 from visionzoo.inference.backends import Backend, Check
 from visionzoo.inference.exported_groups import run_groups
-from visionzoo.inference.exported_phrases import PhrasePreparation, run_phrases, tokenizer_of
+from visionzoo.inference.exported_phrases import phrase_sample, run_phrases, tokenizer_of
 from visionzoo.inference.exported_steps import apply_steps, padded_size
 from visionzoo.inference.preparing import Preparation
 from visionzoo.structures.graph_results import Frame
@@ -193,7 +194,7 @@ def _prepared_runner(task: Task, metadata: Mapping[str, Any], run: Run) -> tuple
     if "tokenizer" in metadata["settings"]:
         words = tokenizer_of(metadata["settings"]["tokenizer"])
         one = lambda data, run_one: _run(task, metadata, run_one, data)  # noqa: E731
-        return PhrasePreparation(steps, task.inputs), partial(run_phrases, one, run, words)
+        return ExportedPreparation(steps, task.inputs, phrase_sample), partial(run_phrases, one, run, words)
     run_images = partial(_run, task, metadata, run)
     grouped = partial(run_groups, run_images) if task.inputs.are_grouped else run_images
     return ExportedPreparation(steps, task.inputs), grouped
@@ -205,17 +206,25 @@ class ExportedPreparation(Preparation):
     Args:
         steps: see :mod:`visionzoo.inference.exported_steps`.
         inputs: kind of the inputs.
+        about: function from what was read to what the runner needs besides the image; by default its original size.
     """
 
-    def __init__(self, steps: Sequence[Mapping[str, Any]], inputs: Input):
-        self.inputs, self.order, self.transforms = inputs, "rgb", [partial(_stepped, steps)]
+    def __init__(
+        self,
+        steps: Sequence[Mapping[str, Any]],
+        inputs: Input,
+        about: Callable[[Mapping[str, Any]], Any] = itemgetter("ori_shape"),
+    ):
+        self.inputs, self.order, self.transforms = inputs, "rgb", [partial(_stepped, steps, about)]
 
 
-def _stepped(steps: Sequence[Mapping[str, Any]], results: dict[str, Any]) -> dict[str, Any]:
+def _stepped(
+    steps: Sequence[Mapping[str, Any]], about: Callable[[Mapping[str, Any]], Any], results: dict[str, Any]
+) -> dict[str, Any]:
     images = results["img"] if isinstance(results["img"], list) else [results["img"]]
     done = [np.ascontiguousarray(apply_steps(image, steps).transpose(2, 0, 1)) for image in images]
     grouped = isinstance(results["img"], list)
-    return {"inputs": np.stack(done) if grouped else done[0], "data_samples": results["ori_shape"]}
+    return {"inputs": np.stack(done) if grouped else done[0], "data_samples": about(results)}
 
 
 def _run(task: Task, metadata: Mapping[str, Any], run: Run, data: Mapping[str, list[Any]]) -> list[Any]:

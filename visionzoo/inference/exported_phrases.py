@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from visionzoo.errors import CheckpointError
-from visionzoo.inference.exported_steps import apply_steps
-from visionzoo.inference.preparing import Preparation
 from visionzoo.structures.graph_results import GraphSample
-from visionzoo.tasks.inputs.base import Input
 from visionzoo.tokenizers.word_pieces import WordPieceTokenizer, fingerprint_of
 
 _ABOUT = ("phrase", "shared_image", "mask_threshold", "ori_shape")
 Arrays = dict[str, np.ndarray]
 
 
-class PhrasePreparation(Preparation):
-    """Reads images with phrases and applies the steps of an exported model to the images.
-
-    Args:
-        steps: see :mod:`visionzoo.inference.exported_steps`.
-        inputs: kind of the inputs.
-    """
-
-    def __init__(self, steps: Sequence[Mapping[str, Any]], inputs: Input):
-        self.inputs, self.order, self.transforms = inputs, "rgb", [partial(_stepped, steps)]
-
-
-def _stepped(steps: Sequence[Mapping[str, Any]], results: dict[str, Any]) -> dict[str, Any]:
-    image = np.ascontiguousarray(apply_steps(results["img"], steps).transpose(2, 0, 1))
-    about = {name: results.get(name) for name in _ABOUT}
-    return {"inputs": image, "data_samples": GraphSample(metainfo=about)}
+def phrase_sample(results: Mapping[str, Any]) -> GraphSample:
+    """Return the sample of an image with its phrase, for :class:`visionzoo.inference.exported.ExportedPreparation`."""
+    return GraphSample(metainfo={name: results.get(name) for name in _ABOUT})
 
 
 def tokenizer_of(settings: Mapping[str, Any]) -> WordPieceTokenizer:
@@ -79,7 +62,7 @@ def run_phrases(
             to outputs of the graph, to the sample of the image.
         outputs_of: runs the graph.
         tokenizer: see :func:`tokenizer_of`.
-        data: ``inputs`` and ``data_samples`` of :class:`PhrasePreparation`.
+        data: ``inputs``, and :func:`phrase_sample` of each as ``data_samples``.
     """
     samples = []
     for image, about in zip(data["inputs"], data["data_samples"], strict=True):

@@ -55,9 +55,9 @@ class Fed:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the images without padding, in pixels of the input."""
-        padded = self.inputs.shape[2:]
-        height, width = tuple(self.samples[0].metainfo.get("img_shape") or padded)[:2]
-        return min(int(height), int(padded[0])), min(int(width), int(padded[1]))
+        from visionzoo.layers.sample_sizes import image_size
+
+        return image_size(self.samples[0], self.inputs.shape[2:])
 
     def raw(self) -> Any:
         """Return the raw outputs of the task's head, with gradients."""

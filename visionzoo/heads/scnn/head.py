@@ -149,6 +149,7 @@ class SCNNHead(BaseModule):
         return {"loss_map": pixels, "loss_exist": self.exist_weight * existence}
 
     GRAPH_OUTPUTS = ("maps", "existence")
+    LOGIT_LAYERS = ("classifier.1",)
     FIXED_GRAPH_SIZE = "the layer that decides which lanes exist is linear in all cells of the map"
 
     def graph_outputs(self, feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> dict[str, Tensor]:
