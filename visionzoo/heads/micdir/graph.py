@@ -106,6 +106,8 @@ class SelfConstructingGraph(nn.Module):
 
     def pooled(self, x: Tensor) -> Tensor:
         """Pool (N, C, *s) to (N, C, g, ..., g)."""
+        if torch.compiler.is_exporting():  # ONNX has no adaptive pool of volumes
+            return pooled_by_axis(x, self.per_axis)
         return _POOLS[self.dims](x, (self.per_axis,) * self.dims)
 
     def graph(self, pooled: Tensor) -> Graph:
@@ -161,3 +163,20 @@ class SelfConstructingGraph(nn.Module):
         """Return nodes (N, K, C) as a map (N, C, g, ..., g)."""
         channels_first = x if self.compat else x.mT
         return channels_first.reshape(len(x), x.shape[2], *(self.per_axis,) * self.dims)
+
+
+def pooled_by_axis(x: Tensor, cells: int) -> Tensor:
+    """Return the adaptive average pool of all spatial axes as one matrix product for each axis.
+
+    Example:
+        >>> x = torch.arange(30.0).view(1, 1, 5, 6)
+        >>> torch.allclose(pooled_by_axis(x, 2), F.adaptive_avg_pool2d(x, 2))
+        True
+    """
+    for axis in range(2, x.ndim):
+        side, weights = x.shape[axis], x.new_zeros(cells, x.shape[axis])
+        for cell in range(cells):
+            start, end = cell * side // cells, -(-(cell + 1) * side // cells)
+            weights[cell, start:end] = 1 / (end - start)
+        x = (x.movedim(axis, -1) @ weights.T).movedim(-1, axis)
+    return x
