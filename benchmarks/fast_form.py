@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from timing import time_in_turns
+from timing import Row, record, time_in_turns
 
 from visionzoo.cards.checks import raw_forward
 from visionzoo.cards.fast_form_check import largest_difference
@@ -47,7 +47,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Forms:
     """Measured forms of one model: CPU seconds, largest relative difference, and what is replaced."""
 
     exact: float
@@ -63,19 +63,23 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print one row per model. Return 2 if outputs differ."""
+    """Print one row per model. Return 1 if a form is slower, 2 if outputs differ."""
     args = parser().parse_args(argv)
     torch.set_num_threads(1)
     columns = ("exact ms", "fast ms", "ratio", "conversion ms", "pays after", "difference")
     print(f"{'model':<28}" + "".join(f"{name:>14}" for name in columns) + "  form", flush=True)
-    failed = False
+    slower = differs = False
     for name, size in [as_case(text) for text in args.models] or SIZES.items():
         row = measured(name, size, args.rounds)
         values = (f"{row.exact * 1e3:.0f}", f"{row.fast * 1e3:.0f}", f"{row.fast / row.exact:.2f}")
         values += (f"{row.conversion * 1e3:.0f}", row.pays_after, f"{row.difference:.1e}")
         print(f"{name:<28}" + "".join(f"{value:>14}" for value in values) + f"  {row.about}", flush=True)
-        failed |= row.difference > TOLERANCE
-    return 2 if failed else 0
+        if row.difference > TOLERANCE:
+            differs = True
+            continue
+        what, equal = f"{name}, {size[0]}x{size[1]}, fast form", f"{row.difference:.0e}"
+        slower |= bool(record(Row(what, "its plain form", row.fast, row.exact, equal, 1.0)))
+    return 2 if differs else int(slower)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,7 +97,7 @@ def as_case(text: str) -> tuple[str, tuple[int, int]]:
     return name, (height, width)
 
 
-def measured(name: str, size: tuple[int, int], rounds: int) -> Row:
+def measured(name: str, size: tuple[int, int], rounds: int) -> Forms:
     """Measure both forms of a model at one size."""
     torch.manual_seed(0)
     loaded = load_config(name)
@@ -110,7 +114,7 @@ def measured(name: str, size: tuple[int, int], rounds: int) -> Row:
         conversion = time.process_time() - start
     difference = largest_difference(forward(), fast())  # type: ignore[arg-type]
     times = time_in_turns({"exact": forward, "fast": fast}, rounds, least=3)
-    return Row(times["exact"], times["fast"], conversion, difference, form.about())
+    return Forms(times["exact"], times["fast"], conversion, difference, form.about())
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Row:
         equal: how closely the results agree; results that differ more have no row.
         goal: largest ratio of our time to theirs that is accepted; None without a goal.
         floor_s: CPU seconds of only the arithmetic or the reading of bytes, if known.
+        least_share: smallest share of the limit that is accepted; None without such a goal.
     """
 
     what: str
@@ -37,6 +38,7 @@ class Row:
     equal: str
     goal: float | None = None
     floor_s: float | None = None
+    least_share: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -44,13 +46,27 @@ class Row:
         return self.ours_s / self.theirs_s
 
     @property
+    def share(self) -> float | None:
+        """The time of the limit divided by ours, if known."""
+        return None if self.floor_s is None else self.floor_s / self.ours_s
+
+    @property
     def is_met(self) -> bool:
-        """True if the ratio is at most the goal, or without a goal."""
-        return self.goal is None or self.ratio <= self.goal
+        """True if both goals are met: the ratio is not above its goal, the share not below its own."""
+        has_share = self.least_share is None or (self.share is not None and self.share >= self.least_share)
+        return has_share and (self.goal is None or self.ratio <= self.goal)
+
+    @property
+    def goals(self) -> str:
+        """The goals and whether they are met, or an empty text."""
+        goals = [] if self.goal is None else [f"{self.goal:.2g}"]
+        goals += [] if self.least_share is None else [f"share {self.least_share:.2g}"]
+        return f"{', '.join(goals)}: {'met' if self.is_met else '**not met**'}" if goals else ""
 
     def __str__(self) -> str:
-        goal = "" if self.goal is None else f" (goal {self.goal:.2g}: {'met' if self.is_met else 'NOT met'})"
-        return f"{self.what}: {self.ratio:.3f} of the time of {self.theirs}{goal}; equal: {self.equal}"
+        goals = f" (goal {self.goals})" if self.goals else ""
+        share = "" if self.share is None else f"; share of the limit: {self.share:.2f}"
+        return f"{self.what}: {self.ratio:.3f} of the time of {self.theirs}{goals}{share}; equal: {self.equal}"
 
 
 def record(row: Row) -> int:

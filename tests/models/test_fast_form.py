@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet18
 
 from visionzoo.backbones.dinat.blocks import NeighborhoodAttention
@@ -226,3 +227,30 @@ def test_the_backbone_decides_on_channels_last() -> None:
     assert is_channels_last(model)
     model.backbone = Stated(2, 2)
     assert is_channels_last(model)
+
+
+class MapsInOtherFormats(TorchDispatchMode):
+    """Record the shapes of the maps that convolutions and pools read in another format than channels_last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        reads_a_map = func._overloadpacket.__name__ in ("convolution", "avg_pool2d", "max_pool2d_with_indices")
+        if reads_a_map and not args[0].is_contiguous(memory_format=torch.channels_last):
+            self.shapes.append(tuple(args[0].shape))
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("name", ["NASNet", "BossNet", "EfficientNetLite"])
+@torch.no_grad()
+def test_maps_stay_channels_last(name):
+    model, image = settled(MODELS.build(dict(type=name, variant="tiny"))), torch.zeros(2, 3, 67, 94)
+    form = FastForm(model)
+    assert form.about()["channels_last"]
+    with form.applied():
+        model(image)  # makes the form
+        with MapsInOtherFormats() as found:
+            model(image)
+    assert [shape for shape in found.shapes if shape[1] != 3] == []  # only the image has another format

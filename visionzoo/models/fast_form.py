@@ -68,7 +68,7 @@ class FastForm:
         self._pairs = norm_pairs(model)
         self._keepers = [part for part in model.modules() if hasattr(part, KEPT)]
         paired = {part for pair in self._pairs for part in pair.parts}
-        convs = [part for part in model.modules() if type(part) is nn.Conv2d] if self.channels_last else []
+        convs = [part for part in model.modules() if isinstance(part, nn.Conv2d)] if self.channels_last else []
         self._others = [conv for conv in convs if conv not in paired]
         self._parts = [*paired, *self._others, *self._keepers]
         self._swaps: list[_Swap] = []

@@ -7,6 +7,7 @@ Tensors: B batch, C channels, H and W in pixels of the map, N = H * W tokens, h 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
@@ -165,10 +166,20 @@ class Attention(nn.Module):
         if self.transposed:
             q, k, v = by_channel.chunk(3, 1)  # (B, h, d, N) each
             mixed = v @ ((q * head_dim**-0.5).transpose(2, 3) @ k).softmax(-1)
-        else:
-            q, k, v = by_channel.transpose(2, 3).contiguous().chunk(3, 1)  # (B, h, N, d) each
-            mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
-        return mixed.reshape(batch, channels, height, width)
+            return mixed.reshape(batch, channels, height, width)
+        tokens = by_channel.transpose(2, 3)
+        tokens = tokens if tokens.stride(-1) == 1 else tokens.contiguous()
+        q, k, v = tokens.chunk(3, 1)  # (B, h, N, d) each
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # (B, N, h, d)
+        # A plain reshape would lose the memory format channels_last for all later layers.
+        mixed = mixed.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+        return mixed.contiguous(memory_format=memory_format_of(x))
+
+
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Return the memory format of a map (B, C, H, W)."""
+    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if is_last else torch.contiguous_format
 
 
 class PEG(nn.Module):

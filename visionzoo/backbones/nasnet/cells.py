@@ -214,14 +214,15 @@ class FactorizedReduction(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, norm: NormSettings):
         super().__init__()
-        self.path_1 = nn.Conv2d(in_channels, out_channels // 2, 1, bias=False)
+        # A stride instead of a slice of the map: a 1x1 convolution of a slice loses the memory format channels_last.
+        self.path_1 = nn.Conv2d(in_channels, out_channels // 2, 1, stride=2, bias=False)
         self.path_2 = nn.Conv2d(in_channels, out_channels - out_channels // 2, 1, bias=False)
         self.bn: nn.Module = batch_norm(out_channels, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         odd = F.pad(x[..., 1::2, 1::2], (0, width % 2, 0, height % 2))
-        return self.bn(torch.cat([self.path_1(x[..., ::2, ::2]), self.path_2(odd)], 1))
+        return self.bn(torch.cat([self.path_1(x), self.path_2(odd)], 1))
 
 
 class SameDepthwiseConv(nn.Conv2d):
