@@ -8,13 +8,13 @@ file and run in turns in one process on one thread. Times are CPU time, medians 
 until all samples of :class:`CocoDetection` are built, against mmdet's data set. Accept: 1.3 times the time of the plain
 reading, also with a check of all masks.
 
-Measured on 2026-11-28 (two x86-64 cores shared with other work), CPU seconds and ratio:
+Measured on 2026-11-30 (one of two x86-64 cores, idle), CPU seconds and ratio:
 
-    plain             1.19  1.00
-    strict            0.80  0.67    the reading suspends Python's search for cycles
-    strict, masks     1.35  1.13
-    mmdet data set    2.47  1.00
-    our data set      2.03  0.82
+    plain             0.95  1.00
+    strict            0.80  0.84    the reading suspends Python's search for cycles
+    strict, masks     0.96  1.01
+    mmdet data set    1.73  1.00
+    our data set      1.25  0.73
 """
 
 from __future__ import annotations

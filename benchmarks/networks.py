@@ -10,30 +10,29 @@ The last maps must be equal to 1e-4 of their largest value. Cadene's are, timm's
 turns in one process on one thread. Times are CPU time, medians of the rounds. The share of the limit is the number of
 operations of products and convolutions, divided by the time, relative to a plain matrix product in the same turns.
 
-Measured on 2026-11-30 (two shared cores of an x86-64 CPU, torch 2.15, about 20 other processes):
+Measured on 2026-11-30 at 91f6ce8 (two cores of an x86-64 CPU, one of them idle, torch 2.15):
 
-    network         batch    fast s    fast / exact    fast / theirs        share of the limit: fast, exact
-    nasnet_mobile       1    0.139     0.77            0.85 (Cadene)        0.16, 0.13
-    nasnet_mobile       8    0.523     0.75            0.77 (Cadene)        0.35, 0.26
-    nasnet_large        1    1.349    not timed       0.90 (timm)             0.61
-    dinat_mini          1    0.278     0.89            none                 0.44, 0.39
-    bossnet_t0          1    0.263     0.87            none                 0.52, 0.46
+    network         batch    fast s    fast / exact    fast / theirs                share of the limit: fast, exact
+    nasnet_mobile       1    0.043     0.79            0.91 (Cadene)                0.28, 0.22
+    nasnet_mobile       8    0.208     0.73            0.82 (Cadene)                0.46, 0.33
+    nasnet_large        1    0.616     0.78            0.92 (timm), 0.92 (Cadene)   0.82, 0.63
+    dinat_mini          1    0.104     0.96            none                         0.58, 0.55
+    bossnet_t0          1    0.100     0.86            none                         0.72, 0.61
 
-The share depends on the load of the machine. With less load, ``exact`` had 0.20 and 0.33 (NASNet-Mobile, batches 1, 8),
-0.57 (DiNAT) and 0.61 (BossNet). ``--operators`` shows what is not at the limit, which was 42 to 60 GFLOP/s, and 10 to
-12 GB/s for a copy:
+The share depends on the load of the machine: with 20 other processes, the fast forms had 0.35 (NASNet-Mobile, batch 8),
+0.44 (DiNAT) and 0.52 (BossNet). ``--operators`` shows what is not at the limit, which was 89 to 97 GFLOP/s, and 24 GB/s
+for a copy:
 
-- NASNet-Mobile, batch 8: 54 % of the time are 1x1 convolutions at 24 GFLOP/s, because they have 11 to 176 channels.
-  25 % are depthwise convolutions at 4 to 13 GFLOP/s. 20 % are ReLUs, sums, pools, padding and concatenations at 2 to
-  9 GB/s. At batch 1 the depthwise convolutions move 0.4 GB/s: the cost of calling 350 small convolutions dominates.
-- DiNAT: 50 % are linear layers at 34 GFLOP/s, because their matrices have 49 rows at the last stage, 16 % attention at
-  17 GFLOP/s in products of 49x32 and 64x32, 7 % convolutions. The rest are GELU, norms and copies at 1 to 6 GB/s.
-- BossNet: 80 % are convolutions at 32 to 43 GFLOP/s; those of the last stage have 49 pixels. The rest are activations,
-  sums and depthwise convolutions.
+- NASNet-Mobile, batch 1: the cost of calling 350 small convolutions dominates.
+- DiNAT: 57 % of the time are linear layers at 0.92 of the limit, 18 % attention at 38 GFLOP/s in products of 49x32 and
+  64x32, 7 % convolutions at 0.75 of the limit. The other 18 % are GELU, norms, copies, stacks and views, without
+  arithmetic that counts. Without them, and with attention at the limit, the share would be 0.75.
+- BossNet: 84 % are convolutions at 0.83 to 0.91 of the limit. The others are activations, sums and depthwise
+  convolutions.
 
 Tried without a gain above 3 %, so left out: linear layers or products accumulated in place instead of 1x1 convolutions
-(NASNet, BossNet); attention without copies (BossNet); weights packed for oneDNN, other sizes of tiles, and plain
-products instead of fused attention (DiNAT).
+(NASNet, BossNet); weights packed for oneDNN, other sizes of tiles, and plain products instead of fused attention
+(DiNAT).
 """
 
 from __future__ import annotations

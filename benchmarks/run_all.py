@@ -1,6 +1,6 @@
 """All benchmarks that need no data set, each in a new process, and one table of ours against what users run.
 
-    python benchmarks/run_all.py                                   # less than a quarter of an hour on an idle machine
+    python benchmarks/run_all.py                                   # 20 minutes on an idle machine
     python benchmarks/run_all.py --only culane_f1 coco_eval
     python benchmarks/run_all.py --quick                           # tiny sizes: checks the results, not the times
     python benchmarks/run_all.py --json rows.json --markdown docs/performance.md

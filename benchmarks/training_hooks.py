@@ -159,6 +159,7 @@ def run_ours(count: int, folder: Path) -> float:
     loader = LOADER | dict(dataset=dict(type="Numbers", count=count))
     values = dict(
         default_scope="visionzoo",
+        task="classification",
         model=dict(type="OneWeight"),
         train_dataloader=loader,
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=1),

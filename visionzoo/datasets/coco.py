@@ -29,6 +29,7 @@ from visionzoo.datasets.every_nth import chosen, keys_of
 from visionzoo.datasets.file_names import require_inside
 from visionzoo.datasets.findings import say_notes
 from visionzoo.datasets.issues import Issue
+from visionzoo.datasets.json_objects import no_garbage_collection
 from visionzoo.datasets.tiny import resolve_data_root
 from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
@@ -117,6 +118,7 @@ class CocoDetection(CocoDataset):
             require_learnable(path, record, ids)
         facts.update(classes=names, category_ids=ids, palette=facts.get("palette") or _palette(len(names)))
         self._record: dict | None = None if lazy_init else record
+        del record, names_of_files  # mmengine searches all objects for cycles when it serialises
         super().__init__(
             ann_file=file,
             metainfo=facts,
@@ -148,6 +150,7 @@ class CocoDetection(CocoDataset):
         """
         return stated_records(settings)
 
+    @no_garbage_collection()
     def load_data_list(self) -> list[dict]:
         """Return one dict for each image: ``img_path``, ``img_id``, ``height``, ``width`` and ``instances``."""
         record = self._record or read_annotations(
