@@ -55,3 +55,13 @@ def test_a_lost_result_is_an_infinite_difference():
     found = {**expected, "labels": np.array([[0, 2, -1]])}
     first, second = paired_boxes(expected, found)
     assert np.isinf(np.abs(first["scores"] - second["scores"]).max())
+
+
+def test_masks_are_paired_with_their_boxes():
+    boxes, scores = np.array([[[0.0, 0, 4, 4], [9, 9, 12, 12]]]), np.array([[0.5, 0.5]])
+    masks = np.arange(8.0).reshape(1, 2, 2, 2)
+    expected = {"boxes": boxes, "scores": scores, "labels": np.array([[0, 0]]), "masks": masks}
+    found = {name: value[:, ::-1] for name, value in expected.items()}
+    first, second = paired_boxes(expected, found)
+    assert set(first) == set(second) == set(expected)
+    assert (first["masks"] == second["masks"]).all()

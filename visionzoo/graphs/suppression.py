@@ -120,10 +120,7 @@ def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
                 pairs.append((image, row, int(same[gap.argmin()]) if len(same) else -1))
     images, rows, others = np.array(pairs, int).reshape(-1, 3).T
     first = {name: expected[name][images, rows] for name in expected if name != "labels"}
-    second = {
-        name: np.where(_as(others < 0, found[name]), np.inf, found[name][images, others])
-        for name in ("boxes", "scores")
-    }
+    second = {name: np.where(_as(others < 0, found[name]), np.inf, found[name][images, others]) for name in first}
     return {**first, "labels": counts[0]}, {**second, "labels": counts[1]}
 
 
