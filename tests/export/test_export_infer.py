@@ -22,6 +22,7 @@ pytest.importorskip("onnxruntime")
 
 CLASSIFIER = "efficientnet_lite0_imagenet"
 BOXES = "fpn_retinanet"
+HALF_SCORES = 5e-3  # precision of scores between 0.3 and 1 of a file with 16-bit floats; measured: 3e-3
 OVERLAP = 0.5  # above which this model suppresses boxes
 TASKS = {
     "detection": BOXES,
@@ -54,8 +55,10 @@ def test_files_equal_those_of_the_model(name, options, suffix, tolerance, tmp_pa
     for source, out in ([str(file)], "file"), (model, "model"):
         assert main(["infer", source[0], str(images), *source[1:], "-o", str(tmp_path / out), "-q"]) == 0
 
-    is_half_with_boxes = "--half" in options and name == BOXES
-    (compare_boxes if is_half_with_boxes else compare)(tmp_path / "file", tmp_path / "model", tolerance)
+    if "--half" in options and name == BOXES:
+        compare_boxes(tmp_path / "file", tmp_path / "model", HALF_SCORES)
+    else:
+        compare(tmp_path / "file", tmp_path / "model", tolerance)
 
 
 def compare_boxes(folder: Path, other: Path, tolerance: float) -> None:
@@ -66,11 +69,12 @@ def compare_boxes(folder: Path, other: Path, tolerance: float) -> None:
     """
     assert list(files_of(folder)) == list(files_of(other))
     pairs = list(zip(*(lines_of(each) for each in (folder, other)), strict=True))
+    assert all(len(each["scores"]) > 20 for pair in pairs for each in pair)
     for found, expected in pairs:
         lowest = max(each["scores"].min() for each in (found, expected)) + tolerance
         for first, second in (found, expected), (expected, found):
             has_partner = np.array([has_match(box, second, tolerance) for box in boxes_of(first)])
-            assert has_partner.mean() > 0.8
+            assert has_partner.mean() > 0.95
             for box in np.array(boxes_of(first), object)[~has_partner]:
                 assert box[1] <= lowest or is_suppressed(box, second, tolerance), box
 
