@@ -34,7 +34,7 @@ def seed(form: ImageForm, inputs: Arrays) -> None:
     own, others = _logit_layers(form.model)
     if own or others:
         _run_with(form, inputs, {layer: _Spreading() for layer in (*own, *others)})
-    maps = {layer: _Ranked() for layer in others if isinstance(layer, nn.Conv2d)}
+    maps: dict[nn.Module, _Ranked] = {layer: _Ranked() for layer in others if isinstance(layer, nn.Conv2d)}
     if maps:
         _run_with(form, inputs, maps)
     for layer, found in maps.items():
