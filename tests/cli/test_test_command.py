@@ -17,6 +17,7 @@ NOTHING = {"coco/bbox_mAP": 0.0, "coco/bbox_mAP_50": 0.0, "coco/bbox_mAP_s": -1.
         ({"sal/Fmeasure_max": 0.0, "sal/MAE": 0.0}, "saliency", False),
         ({"cls/top1": float("nan")}, "classification", False),
         ({"own/metric": 0.0}, "detection", False),
+        ({"coco/bbox_mAP": -1.0, "coco/bbox_mAP_s": -1.0}, "detection", False),
         ({}, "detection", False),
     ],
 )

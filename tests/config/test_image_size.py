@@ -95,6 +95,46 @@ def test_refused_sizes(name, text, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "size", "scale"),
+    [
+        ({"image_size": (480, 640)}, (480, 640), (640, 480)),
+        ({"image_size": 400}, (400, 666), (666, 400)),
+        (["image_size=480,640"], (480, 640), (640, 480)),
+        (["image_size.size=[480, 640]"], (480, 640), (640, 480)),
+        ({"image_size.size": (480, 640), "test_dataloader.dataset.pipeline.1.scale": (99, 88)}, (480, 640), (99, 88)),
+    ],
+    ids=str,
+)
+def test_an_option_sets_the_size_of_all_pipelines(options, size, scale):
+    cfg = load_config("fpn_retinanet", options=options).cfg
+    assert tuple(cfg.image_size["size"]) == size
+    assert tuple(cfg.test_dataloader.dataset.pipeline[1].scale) == scale
+    assert tuple(cfg.train_dataloader.dataset.pipeline[2].scale) == size[::-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("fpn_retinanet", (480, -1), "expected N or H,W, pixels from 1 to 32,768, found '480,-1'"),
+        ("fpn_retinanet", (480, 640, 3), "found '480,640,3'"),
+        ("fpn_retinanet", "large", "found 'large'"),
+        ("hmode_shanghaitech_a", (64, 64), "expected a config that declares image_size, but its images keep"),
+        ("nat_mini_imagenet", (160, 200), "expected one number, the side of a square, found 160,200"),
+    ],
+)
+def test_a_refused_option(name, value, says):
+    with pytest.raises(ConfigError, match=r"^option image_size: ") as caught:
+        load_config(name, options={"image_size": value})
+    assert says in str(caught.value)
+
+
+def test_a_size_of_training_images_only_is_stated():
+    (note,) = load_config("connnet_r50", options={"image_size": 224}).notes
+    assert note == "option image_size: images of tests and inference keep their own size"
+    assert load_config("fpn_retinanet", options={"image_size": 224}).notes == []
+
+
 def test_a_declared_path_that_does_not_exist():
     cfg = {"image_size": {"size": (8, 8), "paths": ["train_dataloader.sources.*.size"]}}
     with pytest.raises(ConfigError, match=r"image_size.paths: train_dataloader.sources.\*.size: expected a value"):

@@ -229,6 +229,19 @@ def test_the_command_writes_a_document_and_a_figure(
     assert "the configs of A and B" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("target", ["file", "file/compare", "/proc/compare"])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    target: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [str(record(tmp_path / name, COUNTING, lr=rate)) for name, rate in (("a", 0.1), ("b", 0.2))]
+    (tmp_path / "file").write_text("kept")
+    assert main([*runs, "-q", "-o", target]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {target}: expected a folder ")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
 def test_a_training_and_its_test_are_recorded_with_their_data(train_toy: Callable, tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
         train_toy(name, {"train_cfg.max_epochs": 2}, seed=seed)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from visionzoo.graphs.suppression import paired_boxes, suppressed
+from visionzoo.graphs.suppression import suppressed
 
 
 def random_boxes(images: int, count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -47,11 +46,3 @@ def test_invalid_candidates_never_suppress_others():
     valid = torch.tensor([[False, True]])
     found = suppressed(boxes, scores, labels, classes=2, extent=9.0, threshold=0.0, overlap=0.5, most=2, valid=valid)
     assert found[1].tolist() == [[0.5, 0.0]]
-
-
-def test_a_lost_result_is_an_infinite_difference():
-    boxes = np.array([[[0.0, 0, 4, 4], [9, 9, 12, 12], [0, 0, 0, 0]]])
-    expected = {"boxes": boxes, "scores": np.array([[0.9, 0.5, 0.0]]), "labels": np.array([[0, 1, -1]])}
-    found = {**expected, "labels": np.array([[0, 2, -1]])}
-    first, second = paired_boxes(expected, found)
-    assert np.isinf(np.abs(first["scores"] - second["scores"]).max())

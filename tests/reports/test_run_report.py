@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ from static_page import StaticPage
 from visionzoo.reports.document import Rows, Text, as_html, as_markdown
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.run_report import Example, Measured, RunReport, Shown, Stated, write_run_report
+from visionzoo.structures.undefined import NOTHING_MEASURED
 
 WILD = "<b>|&\"'"
 
@@ -71,6 +73,17 @@ def test_the_page_is_sound_and_nothing_comes_from_elsewhere(tmp_path: Path) -> N
         "The 2 samples with the largest errors",
     ]
     assert "The error of a sample is 1 less the share that is right." in page.texts["p"]
+
+
+def test_a_test_without_ground_truth_says_so(tmp_path: Path) -> None:
+    report = sample_report()
+    write_run_report(tmp_path, replace(report, metrics=[Measured("toy/AP", -1.0), Measured("toy/MAE", math.nan)]))
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert NOTHING_MEASURED in text
+        assert "number without samples" not in text
+    write_run_report(tmp_path, report)
+    assert NOTHING_MEASURED not in (tmp_path / "report.md").read_text()
 
 
 def test_markdown_has_the_same_contents(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def _refuse_options_of_suites(args: argparse.Namespace) -> None:
 
 
 def all_wrong(metrics: Mapping[str, float], tasks: str | Sequence[str]) -> bool:
-    """Return True if every number is 0 or absent (-1), and 0 is the worst value of the metrics of the tasks.
+    """Return True if the numbers are 0 or absent (-1), at least one is 0, and 0 is the worst value of the metrics.
 
     Example:
         >>> all_wrong({"coco/bbox_mAP": 0.0}, "detection"), all_wrong({"count/MAE": 0.0}, "counting")
@@ -174,4 +174,4 @@ def all_wrong(metrics: Mapping[str, float], tasks: str | Sequence[str]) -> bool:
 
     rules = [task_of(name).save_best for name in ([tasks] if isinstance(tasks, str) else tasks)]
     rising = all(rule.get(name, "greater") == "greater" for rule in rules for name in metrics)
-    return rising and any(name in rule for rule in rules for name in metrics) and max(metrics.values()) <= 0
+    return rising and any(name in rule for rule in rules for name in metrics) and max(metrics.values()) == 0

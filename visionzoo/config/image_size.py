@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from visionzoo.allowed import Count, Hint, Items, Sides, fits, problem_of, shown
-from visionzoo.config.tree import MISSING, join, lookup
+from visionzoo.config.tree import MISSING, KeyPath, join, lookup
 from visionzoo.errors import ConfigError
 
 _FLAG = "--image-size"
@@ -25,6 +25,7 @@ _MOST = 32_768
 _WIDTH_FIRST = ("scale", "scales")
 _KEYS: dict[str, Hint] = {"size": Sides, "paths": Annotated[Sequence[str], Items()], "multiple": Count}
 _OPTIONAL = ("multiple",)
+_OPTIONS = (("image_size",), ("image_size", "size"))
 _PLAIN: Hint = Sides | str | None  # configs of mmdet have a variable image_size = (640, 640)
 
 
@@ -47,12 +48,47 @@ def declared_size_problems(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "image_size", f"expected {form}, found {shown(declared)}"
 
 
-def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
+def with_image_size(options: Mapping[KeyPath, Any], cfg: Mapping[str, Any]) -> tuple[dict[KeyPath, Any], list[str]]:
+    """Return options in which a new size of the images sets all values that belong to it, as ``--image-size`` does.
+
+    Args:
+        options: from path to value; ``image_size`` or ``image_size.size`` is N, (H, W) or text of it. Other options
+            for the same values win.
+        cfg: the values of the config before the options.
+
+    Returns:
+        The options, and a note if tests and inference keep the size of their images.
+
+    Raises:
+        ConfigError: see :func:`image_size_settings`.
+
+    Example:
+        >>> cfg = {"image_size": {"size": (8, 9), "paths": ["a.scale"]}, "a": {"scale": (9, 8)}}
+        >>> with_image_size({("image_size",): (16, 9)}, cfg)[0]
+        {('image_size', 'size'): (16, 9), ('a', 'scale'): (9, 16)}
+    """
+    declared = cfg.get("image_size")
+    given = [path for path in _OPTIONS if not isinstance(options.get(path), Mapping | None)]
+    if not given or (isinstance(options[given[0]], str) and not isinstance(declared, Mapping)):
+        return dict(options), []
+    value = options[given[0]]
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    where = f"option {'.'.join(given[0])}"
+    settings = image_size_settings(cfg, text, where)
+    others = {path: each for path, each in options.items() if path not in _OPTIONS}
+    made = {tuple(dotted.split(".")): each for dotted, each in settings.items()}
+    free = {path: each for path, each in made.items() if not any(path[: len(other)] == other for other in others)}
+    is_of_tests = any(path[0] == "test_dataloader" for path in made)
+    return {**free, **others}, [] if is_of_tests else [f"{where}: images of tests and inference keep their own size"]
+
+
+def image_size_settings(cfg: Mapping[str, Any], text: str, where: str = _FLAG) -> dict[str, Any]:
     """Return the values that ``--image-size`` sets, by dotted path.
 
     Args:
         cfg: the values of the loaded config.
         text: ``N`` for the shorter side, with the usual proportions, or ``H,W``. In pixels.
+        where: the option, for messages.
 
     Raises:
         ConfigError: the text is not such a size, the config cannot change the size of its images, or the model needs
@@ -67,17 +103,17 @@ def image_size_settings(cfg: Mapping[str, Any], text: str) -> dict[str, Any]:
     declared = cfg.get("image_size")
     if not isinstance(declared, Mapping):
         raise ConfigError(
-            _FLAG,
+            where,
             expected="a config that declares image_size",
             but=declared if isinstance(declared, str) else "this one declares none",
             advice="change the steps of its pipelines by --cfg-options",
         )
     usual = tuple(declared["size"])
-    wanted = _wanted(text, usual, declared.get("multiple", 1))
+    wanted = _wanted(text, usual, declared.get("multiple", 1), where)
     options: dict[str, Any] = {"image_size.size": wanted}
     for path in declared["paths"]:
         for found in _existing(cfg, path):
-            options[found] = _scaled(found, lookup(cfg, tuple(found.split("."))), usual, wanted)
+            options[found] = _scaled(found, lookup(cfg, tuple(found.split("."))), usual, wanted, where)
     return options
 
 
@@ -138,12 +174,12 @@ def _existing(cfg: Mapping[str, Any], path: str) -> list[str]:
     return found
 
 
-def _wanted(text: str, usual: tuple[int, ...], multiple: int) -> tuple[int, int]:
+def _wanted(text: str, usual: tuple[int, ...], multiple: int, where: str) -> tuple[int, int]:
     """Return the wanted (H, W)."""
     numbers = [int(word) for word in re.split(r"\s*[,x]\s*", text.strip()) if word.isascii() and word.isdigit()]
     if not re.fullmatch(r"\d+(\s*[,x]\s*\d+)?", text.strip(), re.ASCII) or not all(1 <= n <= _MOST for n in numbers):
         raise ConfigError(
-            _FLAG,
+            where,
             expected=f"N or H,W, pixels from 1 to {_MOST:,}",
             found=repr(text),
             advice=f"write {min(usual)} or {usual[0]},{usual[1]}",
@@ -159,7 +195,7 @@ def _wanted(text: str, usual: tuple[int, ...], multiple: int) -> tuple[int, int]
     if height % multiple or width % multiple:
         fit = [max(1, round(side / multiple)) * multiple for side in (height, width)]
         raise ConfigError(
-            _FLAG,
+            where,
             expected=f"multiples of {multiple}",
             found=text,
             advice=f"use {fit[0] if len(numbers) == 1 and usual[0] == usual[1] else f'{fit[0]},{fit[1]}'}",
@@ -167,13 +203,13 @@ def _wanted(text: str, usual: tuple[int, ...], multiple: int) -> tuple[int, int]
     return height, width
 
 
-def _scaled(path: str, value: Any, usual: tuple[int, ...], wanted: tuple[int, int]) -> Any:
+def _scaled(path: str, value: Any, usual: tuple[int, ...], wanted: tuple[int, int], where: str) -> Any:
     """Return a size in its own form, scaled from the usual size to the wanted one."""
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple)):
-        return [_scaled(path, pair, usual, wanted) for pair in value]
+        return [_scaled(path, pair, usual, wanted, where) for pair in value]
     if not isinstance(value, (list, tuple)):
         if wanted[0] * usual[1] != wanted[1] * usual[0]:
-            raise ConfigError(_FLAG, expected="one number, the side of a square", found=f"{wanted[0]},{wanted[1]}")
+            raise ConfigError(where, expected="one number, the side of a square", found=f"{wanted[0]},{wanted[1]}")
         return max(1, round(value * wanted[0] / usual[0]))
     order = (1, 0) if _name(path) in _WIDTH_FIRST else (0, 1)
     return tuple(max(1, round(side * wanted[axis] / usual[axis])) for side, axis in zip(value, order, strict=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.files import display_path, find_config, read_config
+from visionzoo.config.image_size import with_image_size
 from visionzoo.config.keys import RESERVED
 from visionzoo.config.options import OPTIONS, SOURCE, apply_options, parse_options
 from visionzoo.config.renamed import with_current_names
@@ -100,6 +101,7 @@ def load_config(
         values = merge(values, part, origins, TINY)
     origins.forget("tiny")
     values = without_deletes(values)
+    parsed, size_notes = with_image_size(parsed, values)
     changed = apply_options(values, parsed, origins, _arguments_of, allow_new=allow_new, source=given)
     changed = follow_length(values, changed, origins)
     if run is not None and parsed and given == SOURCE:
@@ -109,7 +111,7 @@ def load_config(
         name=_name_of(path, changed.values),
         path=path,
         origins=origins,
-        notes=[*lost, *changed.notes],
+        notes=[*lost, *size_notes, *changed.notes],
         schedule_notes=[] if origins.of("param_scheduler") in (TINY, SOURCE, OPTIONS) else read.schedule_notes,
         base_runs=[_as_given(run) for run in map(run_of, read.bases) if run is not None],
         replaced=changed.replaced,

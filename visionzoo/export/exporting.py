@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import torch
 from visionzoo.errors import ConfigError, MissingExtra, RunFailed, require_known
 from visionzoo.export.parity import Difference, differences, eager_outputs, merged
 from visionzoo.graphs.form import ImageForm
+from visionzoo.graphs.pairing import NEAR
 from visionzoo.inference.exported import KEY, open_exported
 from visionzoo.inference.exported_steps import padded_size
 from visionzoo.system.atomic import write_file
@@ -170,8 +172,15 @@ def _onnx_bytes(form: ImageForm, program: Any, text: str) -> bytes:
     return made.model_proto.SerializeToString()
 
 
-def parity_of(form: ImageForm, shape: Shape, path: Path) -> list[Difference]:
-    """Compare a file with PyTorch on seeded batches of two images: of one size, or of two if the size is free."""
+def parity_of(form: ImageForm, shape: Shape, path: Path, near: float = NEAR) -> list[Difference]:
+    """Compare a file with PyTorch on seeded batches of two images: of one size, or of two if the size is free.
+
+    Args:
+        form: the form of the model.
+        shape: the sizes that the file takes.
+        path: the file.
+        near: precision of the scores that order results, see :func:`visionzoo.graphs.pairing.paired_boxes`.
+    """
     _, run = open_exported(path)
     sizes = [shape.size]
     if not shape.is_fixed:
@@ -179,7 +188,8 @@ def parity_of(form: ImageForm, shape: Shape, path: Path) -> list[Difference]:
     rows = []
     for seed, size in enumerate(sizes):
         inputs = form.seeded(size, seed)
-        rows.append(differences(eager_outputs(form, inputs), run(inputs), form.pair))
+        pair = None if form.pair is None else partial(form.pair, near=near)
+        rows.append(differences(eager_outputs(form, inputs), run(inputs), pair))
     return merged(rows)
 
 

@@ -43,7 +43,7 @@ def measure(name: str, limit: float | None = None) -> dict[str, Row]:
     try:
         with cpu_limit(limit):
             made = _built(name)
-            seed(made.form, made.shape.size)
+            seed(made.form, made.form.seeded(made.shape.size))
             program = recorded(made.form, made.shape)
     except (NotExportable, RunFailed) as error:
         return {kind: {"works": False, "reason": str(error)} for kind in FORMATS}

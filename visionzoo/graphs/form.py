@@ -16,7 +16,7 @@ from visionzoo.structures.seeded import seeded_image
 
 Compute = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
 Arrays = dict[str, np.ndarray]
-Pair = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
+Pair = Callable[..., tuple[Arrays, Arrays]]
 
 
 class NotExportable(ConfigError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from visionzoo.errors import one_of
 from visionzoo.graphs.form import ImageForm, NotExportable
-from visionzoo.graphs.suppression import paired_boxes, suppressed
+from visionzoo.graphs.pairing import paired_boxes
+from visionzoo.graphs.suppression import suppressed
 
 NAMES = ("boxes", "scores", "labels")
 
@@ -110,7 +112,7 @@ def one_stage_form(model: nn.Module) -> ImageForm:
         )
         return dict(zip(NAMES, found, strict=True))
 
-    return ImageForm(model, compute, NAMES, paired_boxes)
+    return ImageForm(model, compute, NAMES, partial(paired_boxes, overlap=head.test_cfg.nms["iou_threshold"]))
 
 
 def require_plain_nms(cfg: Any) -> None:

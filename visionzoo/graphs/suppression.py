@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import nms
-
-Arrays = dict[str, np.ndarray]
-
-_NEAR = 1e-5  # scores that differ less may change places
 
 
 def suppressed(
@@ -85,47 +80,3 @@ def best(boxes: Tensor, ranked: Tensor, labels: Tensor, most: int) -> tuple[Tens
     is_absent = score < 0
     label = torch.where(is_absent, torch.full_like(index, -1), labels.gather(1, index))
     return torch.where(is_absent[..., None], 0.0, box), score.clamp(min=0), label
-
-
-def paired_boxes(expected: Arrays, found: Arrays) -> tuple[Arrays, Arrays]:
-    """Put the results of two runs in one order, for a comparison: boxes of nearly equal scores may change places.
-
-    Each expected result is paired with the nearest found one of its label. Results of the last places are left out
-    where the scores there are equal up to rounding, because either of them may be absent.
-
-    Args:
-        expected, found: ``boxes`` (B, N, 4), ``scores`` (B, N) and ``labels`` (B, N), -1 for no result; and others,
-            (B, N, ...).
-
-    Returns:
-        Both with flat axes: ``boxes`` (n, 4), ``scores`` (n,), and ``labels`` (B,), the number of results.
-
-    Example:
-        >>> boxes = np.array([[[0.0, 0, 1, 1], [5, 5, 6, 6]]])
-        >>> a = {"boxes": boxes, "scores": np.array([[0.5, 0.5]]), "labels": np.array([[0, 0]])}
-        >>> b = {**a, "boxes": boxes[:, ::-1]}
-        >>> x, y = paired_boxes(a, b)
-        >>> bool((x["boxes"] == y["boxes"]).all())
-        True
-    """
-    pairs: list[tuple[int, int, int]] = []
-    counts = [(each["labels"] >= 0).sum(1) for each in (expected, found)]
-    for image in range(len(expected["labels"])):
-        last = expected["scores"][image, -1] + _NEAR
-        for row in range(int(counts[0][image])):
-            same = np.flatnonzero(found["labels"][image] == expected["labels"][image, row])
-            gap = np.abs(found["boxes"][image, same] - expected["boxes"][image, row]).max(-1, initial=0)
-            gap = gap + np.abs(found["scores"][image, same] - expected["scores"][image, row])
-            if expected["scores"][image, row] > last or (len(same) and gap.min() < 1):
-                pairs.append((image, row, int(same[gap.argmin()]) if len(same) else -1))
-    images, rows, others = np.array(pairs, int).reshape(-1, 3).T
-    first = {name: expected[name][images, rows] for name in expected if name != "labels"}
-    second = {
-        name: np.where(_as(others < 0, found[name]), np.inf, found[name][images, others])
-        for name in ("boxes", "scores")
-    }
-    return {**first, "labels": counts[0]}, {**second, "labels": counts[1]}
-
-
-def _as(flags: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return flags.reshape(-1, *(1,) * (values.ndim - 2))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torchvision.ops import roi_align
 
 from visionzoo.graphs.form import ImageForm, NotExportable
 from visionzoo.graphs.one_stage import NAMES, Level, clipped, decoded, levels_of, require_plain_nms, top
-from visionzoo.graphs.suppression import paired_boxes, suppressed
+from visionzoo.graphs.pairing import paired_boxes
+from visionzoo.graphs.suppression import suppressed
 
 
 def two_stage_form(model: nn.Module) -> ImageForm:
@@ -42,10 +44,11 @@ def two_stage_form(model: nn.Module) -> ImageForm:
         outputs = dict(zip(NAMES, found, strict=True))
         return {**outputs, "masks": _masks(roi, feats, found[0], found[2])} if roi.with_mask else outputs
 
+    pair = partial(paired_boxes, overlap=roi.test_cfg.nms["iou_threshold"])
     if not roi.with_mask:
-        return ImageForm(model, compute, NAMES, paired_boxes)
+        return ImageForm(model, compute, NAMES, pair)
     settings = {"mask_threshold": roi.test_cfg.mask_thr_binary}
-    return ImageForm(model, compute, (*NAMES, "masks"), paired_boxes, settings)
+    return ImageForm(model, compute, (*NAMES, "masks"), pair, settings)
 
 
 def _check(detector: Any) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from visionzoo.reports.document import Block, Facts, Group, Heading, Picture, Quoted, Rows, Text, write_document
 from visionzoo.reports.figure import Figure
-from visionzoo.structures.undefined import defined
+from visionzoo.structures.undefined import NOTHING_MEASURED, are_undefined, defined
 from visionzoo.system.atomic import cannot_write, write_file
 
 IMAGES = "report"  # folder of the images
@@ -163,6 +163,8 @@ def _metric_blocks(report: RunReport) -> list[Block]:
     rows = [[each.name, _of_metric(each), each.better, each.unit] for each in report.metrics]
     missing = [each.name for each in report.metrics if math.isnan(defined(each.value))]
     notes = [Text(f"A hyphen is a number without samples: {', '.join(missing)}.")] if missing else []
+    if are_undefined(each.value for each in report.metrics):
+        notes = [Text(NOTHING_MEASURED, is_warning=True)]
     return [Heading("Metrics"), Rows("All metrics", ["metric", "value", "better", "unit"], rows), *notes]
 
 

@@ -75,7 +75,7 @@ def load_with_weights(
         )
     if name is None:
         return load_config(run, tiny=tiny, options=options, allow_new=allow_new)  # type: ignore[arg-type]
-    named = load_config(Path(name), tiny=tiny, options=options, allow_new=allow_new)
+    named = _load_named(Path(name), run, tiny=tiny, options=options, allow_new=allow_new)
     if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
         return named
     own = load_config(run, options=options, allow_new=allow_new)
@@ -90,6 +90,23 @@ def load_with_weights(
             + some_of([line.lstrip("-+~ ") for line in differing], most=3)
         )
     return own
+
+
+def _load_named(path: Path, run: Path | None, *, tiny: bool, options: Any, allow_new: bool) -> LoadedConfig:
+    """Load the config that the user names.
+
+    Its options need to fit only the config that is used: that of the run if both have one name. A run by epochs, for
+    example, may belong to a config that counts iterations.
+    """
+    try:
+        return load_config(path, tiny=tiny, options=options, allow_new=allow_new)
+    except ConfigError:
+        if run is None or path.exists():
+            raise
+        plain = load_config(path, tiny=tiny)
+        if load_config(run).name != plain.name:
+            raise
+        return plain
 
 
 def _require_source(weights: object) -> None:
