@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,15 @@ def data_sets(split: str) -> dict[str, dict[str, Any]]:
     )
 
 
-def joint_config(weighting: dict[str, Any] | None = None, mode: str = "in_turn") -> dict[str, Any]:
-    """Return the values of the config."""
-    loader = dict(batch_size=2, num_workers=0, dataset=dict(type="JointDataset", datasets=data_sets("val")))
+def joint_config(
+    weighting: dict[str, Any] | None = None, mode: str = "in_turn", only: Sequence[str] = TASKS
+) -> dict[str, Any]:
+    """Return the values of the config of the tasks ``only``."""
+
+    def of_tasks(parts: dict[str, Any]) -> dict[str, Any]:
+        return {task: parts[task] for task in only}
+
+    loader = dict(batch_size=2, num_workers=0, dataset=dict(type="JointDataset", datasets=of_tasks(data_sets("val"))))
     metrics = dict(
         counting=dict(type="CountMetric"),
         saliency=dict(type="SaliencyMetric"),
@@ -63,7 +70,7 @@ def joint_config(weighting: dict[str, Any] | None = None, mode: str = "in_turn")
         type="TaskModel",
         data_preprocessor=dict(type="TaskPreprocessor", mean=[120.0] * 3, std=[60.0] * 3, pad_size_divisor=32),
         backbone=dict(type="BossNet", variant="tiny"),
-        heads=heads,
+        heads=of_tasks(heads),
     )
     hooks = dict(
         checkpoint=dict(type="CheckpointHook", interval=2, by_epoch=False, save_best="saliency/MAE", rule="less"),
@@ -71,18 +78,18 @@ def joint_config(weighting: dict[str, Any] | None = None, mode: str = "in_turn")
     )
     return dict(
         default_scope="visionzoo",
-        task=TASKS,
+        task=tuple(only),
         model=model if weighting is None else {**model, "loss_weighting": weighting},
         train_dataloader=dict(
             batch_size=3,
             num_workers=0,
             sampler=dict(type="JointSampler", mode=mode),
-            dataset=dict(type="JointDataset", datasets=data_sets("train")),
+            dataset=dict(type="JointDataset", datasets=of_tasks(data_sets("train"))),
         ),
         val_dataloader=loader,
         test_dataloader=loader,
-        val_evaluator=dict(type="JointEvaluator", metrics=metrics),
-        test_evaluator=dict(type="JointEvaluator", metrics=metrics),
+        val_evaluator=dict(type="JointEvaluator", metrics=of_tasks(metrics)),
+        test_evaluator=dict(type="JointEvaluator", metrics=of_tasks(metrics)),
         train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=1, val_interval=1),
         val_cfg=dict(type="ValLoop"),
         test_cfg=dict(type="TestLoop"),
@@ -102,11 +109,14 @@ def joint_train(
     weighting: dict[str, Any] | None = None,
     mode: str = "in_turn",
     options: dict[str, Any] | None = None,
+    only: Sequence[str] = TASKS,
     **more: Any,
 ) -> dict[str, Any]:
     """Train in ``folder``."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    path = write_config(folder.parent / f"{folder.name}_{distributed_rank()}.py", weighting=weighting, mode=mode)
+    path = write_config(
+        folder.parent / f"{folder.name}_{distributed_rank()}.py", weighting=weighting, mode=mode, only=only
+    )
     return train(load_config(path, options=options or {}), work_dir=folder, device="cpu", quiet=True, **more)
 
 
