@@ -101,7 +101,8 @@ def _of_task_model(own: dict[str, Any], tasks: Sequence[str], where: str) -> Hea
 
 def _is_plain(kind: Any, own: Mapping[str, Any], head: str) -> bool:
     """Return True if a model of mmdet or mmseg only passes the feature maps of its trunk to its head."""
-    from mmdet.models.detectors import MaskFormer, SingleStageDetector, SingleStageInstanceSegmentor
+    from mmdet.models.detectors import MaskFormer, SingleStageDetector
+    from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
     from mmseg.models.segmentors import EncoderDecoder
 
     bases = (MaskFormer, SingleStageInstanceSegmentor, SingleStageDetector, EncoderDecoder)
