@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from visionzoo.config import LoadedConfig, require_valid
-from visionzoo.models.class_counts import ClassCounts
+from visionzoo.models.class_counts import ClassCounts, Counts, counts_by_task
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
 from visionzoo.system.devices import choose_device
@@ -79,13 +79,15 @@ def ready_model(
         warn_of_other_normalisation(model, file.path)
     ids = None if file is None else file.category_ids
     stated = _counts_of(file)
-    things = None if stated is None else stated.things
+    things = stated.things if isinstance(stated, ClassCounts) else None
     model.dataset_meta = {"classes": classes, "category_ids": ids, "things": things}  # type: ignore[assignment]
     return model.to(target).eval()
 
 
-def _counts_of(file: WeightFile | None) -> ClassCounts | None:
+def _counts_of(file: WeightFile | None) -> Counts:
     """Return the class counts that a file of weights states, also whether its classes are things or stuff."""
+    if file is not None and (by_task := counts_by_task(file.meta.get("dataset_meta"))):
+        return by_task
     if file is None or not file.classes:
         return None
     stated = ClassCounts.of(file.meta.get("dataset_meta"))
