@@ -144,7 +144,7 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
         with no_list_of_parameters():
             model.init_weights()
     if source and not resumed:
-        start = start_of(model, source)
+        start = start_of(model, source, plan.cfg.model, plan.tasks)
         report = load_weights(model, start.source, ignore=(*plan.ignore, *start.ignore), where=str(source))
         warn_of_other_normalisation(model, find_weights(source))
         note(
