@@ -23,6 +23,7 @@ from mmengine.config import ConfigDict
 
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, THINGS, Part
 from visionzoo.errors import ConfigError, DataError, some_of
+from visionzoo.models.library_heads import finds_objects
 from visionzoo.models.part_configs import dense_heads, fill, listed, name_of, parts_in, resolved, takes
 from visionzoo.structures.task_sample import TASKS
 
@@ -154,7 +155,8 @@ def _fill_one_number(
     kind = resolved(head)
     of_library = _ADE20K_CLASSES if kind.__module__.startswith("mmseg.") else _COCO_CLASSES
     usual = of_main_head or getattr(kind, "USUAL_CLASSES", of_library)
-    count = None if counts is None else counts.of_objects if part.classes == THINGS else counts.total
+    of_objects = part.classes == THINGS or finds_objects(kind)
+    count = None if counts is None else counts.of_objects if of_objects else counts.total
     given = head.setdefault("num_classes", count or usual)
     # Each of several ``heads`` can have another data set, and therefore another number of classes.
     if count is not None and given != count and not part.named:

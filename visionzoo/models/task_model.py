@@ -14,6 +14,7 @@ from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head, run_part, run_text_encoder, warn_of_former_heads
 from visionzoo.models.joint_losses import build_weighting, combined_loss, with_combined_loss
+from visionzoo.models.library_heads import build_head
 from visionzoo.models.preprocessing import unnormalised
 from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
@@ -34,6 +35,8 @@ class TaskModel(BaseModel):
     :class:`~visionzoo.structures.batch.Batch`: ``head(feats, batch)``, ``head.loss(feats, batch)``,
     ``head.predict(feats, batch)``. A backbone or neck receives the batch as second argument if its ``forward`` has a
     parameter called ``batch``.
+
+    Heads of mmdet and mmseg are heads as well, see :mod:`visionzoo.models.library_heads`.
 
     Several heads share one forward pass of backbone and neck. A sample with a ``task`` in its metainfo is passed only
     to the head of that name. Every other sample is passed to all heads.
@@ -106,10 +109,10 @@ class TaskModel(BaseModel):
         self.backbone = MODELS.build(dict(backbone))
         self.neck = None if neck is None else MODELS.build(dict(neck))
         _check_heads(head, heads)
-        self.head: Any = None if head is None else MODELS.build(dict(head))
+        self.head: Any = None if head is None else build_head(head)
         self.heads: Any = None if heads is None else build_heads(heads)
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
-        self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
+        self.auxiliary_head = nn.ModuleList(build_head(cfg) for cfg in listed)
         self.text_encoder = None if text_encoder is None else MODELS.build(dict(text_encoder))
         warn_of_former_heads([*self.main_heads(), *self.auxiliary_head])
         whole: Any = self.head if self.heads is None else self.heads

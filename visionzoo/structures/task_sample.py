@@ -21,7 +21,8 @@ class TaskSample(BaseDataElement):
 
     - ``img_path``: path of the image; None for images in memory.
     - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image and of the image after the pipeline.
-    - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; the preprocessor sets both.
+    - ``pad_shape``, ``batch_input_shape``: (H, W) of the image, and of the batch, after padding; the preprocessor sets
+      both.
     - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair or several crops.
     - ``task``: task whose ground truth the sample has, in a model of several tasks; without it, it has that of all.
     - ``phrase``: description of the object that a referring model must find.
@@ -60,7 +61,7 @@ def sample_of_task(sample: BaseDataElement, task: str) -> BaseDataElement:
         [0.5]
     """
     own = sample.get(task)
-    return own if isinstance(own, TaskSample) else sample
+    return own if isinstance(own, BaseDataElement) else sample
 
 
 def group_sizes(samples: Sequence[TaskSample]) -> list[int]:
