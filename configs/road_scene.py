@@ -1,6 +1,7 @@
 """Lanes, vehicles and boxes of road scenes by one ResNet-50: SCNN, a density head and ATSS on one RCNet neck.
 
-No paper trains this model; results here: model_cards/road_scene.md, and docs/several_heads.md on how it is trained.
+No paper trains this model; results here:
+model_cards/road_scene.md. How it is trained: docs/several_heads.md.
 
     tools/train.py configs/road_scene.py --tiny      # two minutes on a CPU, on drawn roads, crowds and scenes
     tools/train.py configs/road_scene.py             # TuSimple, TRANCOS and COCO in data/

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
-from visionzoo.config import load_config
+from visionzoo.config import config_text, load_config
 from visionzoo.engine.training import train
 from visionzoo.models.task_model import TaskModel
 from visionzoo.registry import MODELS
@@ -100,7 +99,7 @@ def joint_config(
 
 def write_config(path: Path, **settings: Any) -> Path:
     """Write the config to a file."""
-    Config(joint_config(**settings)).dump(path)
+    path.write_text(config_text(joint_config(**settings)), encoding="utf-8")
     return path
 
 

@@ -91,9 +91,10 @@ def test_mixed_precision_accumulation_and_clipping(weighting: dict[str, Any], tm
     outcome = joint_train(tmp_path / "run", weighting, "mixed", options, amp=True)
     state = torch.load(outcome["checkpoint"], weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in state.values())
-    scalars = [json.loads(line) for line in next(Path(outcome["work_dir"]).glob("logs/*.jsonl")).open()]
-    losses = [each["loss"] for each in scalars if "loss" in each]
-    assert len(losses) == 8
+    assert outcome["iter"] == 8
+    other = torch.load(Path(outcome["work_dir"]) / "iter_2.pth", weights_only=True)["state_dict"]
+    trained = {name.partition(".")[0] for name, value in state.items() if not torch.equal(value, other[name])}
+    assert trained >= {"backbone", "heads", "loss_weighting"}
 
 
 def test_a_dry_run_runs_a_batch_of_each_task(tmp_path: Path) -> None:
@@ -104,13 +105,13 @@ def test_a_dry_run_runs_a_batch_of_each_task(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in outcome["losses"]} == {"loss", "weight", *TASKS}
 
 
-@pytest.mark.parametrize(("batch_size", "absent"), [(2, "counting, saliency, classification"), (1, "counting")])
+@pytest.mark.parametrize(("batch_size", "absent"), [(2, "counting, saliency, classification"), (1, "saliency")])
 def test_a_batch_too_small_for_all_tasks_is_an_error_before_training(
     batch_size: int, absent: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="a batch with samples of all tasks") as error:
         joint_train(tmp_path / "run", PCGRAD, "mixed", {"train_dataloader.batch_size": batch_size})
-    assert absent in str(error.value)
+    assert set(absent.split(", ")) <= set(str(error.value).replace(",", " ").replace(";", " ").split())
     assert not (tmp_path / "run").exists()
 
 
