@@ -75,7 +75,7 @@ def _row(made: Ready, kind: str, path: Path, program: Any, limit: float | None) 
 def _built(name: str) -> Ready:
     """Return the form of the tiny variant."""
     backend = torch_backend(
-        name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=()
+        name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=()
     )
     form = task_of(backend.task).graph(backend.model)
     return ready(backend, (_PAIR_SIDE,) * form.axes if isinstance(form, PairForm) else None)

@@ -17,7 +17,7 @@ from mmengine.logging import print_log
 
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
-from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.backends import Backend, Check, TaskClasses
 from visionzoo.inference.exported_groups import run_groups
 from visionzoo.inference.exported_phrases import phrase_sample, run_phrases, tokenizer_of
 from visionzoo.inference.exported_steps import apply_steps, padded_size
@@ -142,7 +142,7 @@ def exported_backend(
     Args:
         path: the file.
         weights: must be None, because the file has its weights.
-        check: function that is called with the task and the class names, if the file has them.
+        check: function that is called with the classes by task, if the file has them.
         device: ``auto`` or ``cpu``; onnxruntime chooses among the devices that it was built for.
         options: changes of the config, which must be empty.
         exact: must be False, because the file has one form.
@@ -163,15 +163,15 @@ def exported_backend(
     task = task_of(metadata["task"])
     names = tuple(metadata["classes"]) if metadata["classes"] else None
     if names:
-        check(metadata["task"], names)
+        check({metadata["task"]: TaskClasses(names)})
     prepare, run_batch = _prepared_runner(task, metadata, run)
     ids, divisor = metadata["category_ids"], int(metadata["preprocessing"]["pad_divisor"])
     return Backend(
         name=metadata["name"],
-        task=metadata["task"],
+        classes={metadata["task"]: TaskClasses(names, tuple(ids) if ids else None)},
         config={"task": metadata["task"], "model": metadata["model"]},
         prepare=prepare,
-        run=run_batch,
+        run=lambda data: [{metadata["task"]: sample} for sample in run_batch(data)],
         fingerprint=partial(_file_hash, path),
         model=None,
         device="cpu",
@@ -179,8 +179,6 @@ def exported_backend(
         weights=path,
         step=metadata["weights"].get("step", ""),
         is_untrained=metadata["weights"]["sha256"] is None,
-        names=names,
-        category_ids=tuple(ids) if ids else None,
     )
 
 

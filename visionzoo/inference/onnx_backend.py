@@ -43,7 +43,7 @@ def onnx_backend(
 
     Args:
         name_or_config, weights, device, trust_pickle: see :class:`visionzoo.inference.inferencer.Inferencer`.
-        check: function that is called with the task and the class names.
+        check: function that is called with the classes by task.
         changes: ``tiny``, ``options`` and ``allow_new``.
 
     Raises:

@@ -35,7 +35,8 @@ class TaskModel(BaseModel):
     parameter called ``batch``.
 
     Several heads share one forward pass of backbone and neck. A sample with a ``task`` in its metainfo is passed only
-    to the head of that name. Every other sample is passed to all heads.
+    to the head of that name, and one with ``heads`` only to the heads of these names. Every other sample is passed to
+    all heads.
 
     Args:
         backbone: config of the backbone, which maps images (N, 3, H, W) to a tuple of feature maps.

@@ -19,6 +19,8 @@ class TaskSample(BaseDataElement):
     - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image and of the image after the pipeline.
     - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; the preprocessor sets both.
     - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair or several crops.
+    - ``task``: the only head that receives the sample, of a model with several heads; none for all heads.
+    - ``heads``: names of the heads that predict the sample; none for all heads.
     - ``phrase``: description of the object that a referring model must find.
 
     Example:
