@@ -24,6 +24,7 @@ from visionzoo.errors import ConfigError, some_of
 from visionzoo.option_names import option
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
+from visionzoo.weights.added_heads import start_of
 from visionzoo.weights.loading import find_weights, load_weights, without_pretrained
 from visionzoo.weights.normalisation import warn_of_other_normalisation
 
@@ -143,12 +144,15 @@ def prepare(model: nn.Module, *, plan: RunPlan) -> None:
         with no_list_of_parameters():
             model.init_weights()
     if source and not resumed:
-        report = load_weights(model, source, ignore=plan.ignore)
+        start = start_of(model, source)
+        report = load_weights(model, start.source, ignore=(*plan.ignore, *start.ignore), where=str(source))
         warn_of_other_normalisation(model, find_weights(source))
         note(
             f"loaded {report.loaded} tensors from {source}"
             + (f", ignored {len(report.ignored)}" if report.ignored else "")
         )
+        for line in start.notes:
+            note(line)
     if plan.cfg.get("freeze"):
         frozen = freeze(model, plan.cfg["freeze"])
         note(f"frozen: {len(frozen)} tensors ({', '.join(as_patterns(plan.cfg['freeze']))}); {trained_share(model)}")

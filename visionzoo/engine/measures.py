@@ -42,7 +42,9 @@ def per_class_tables(evaluator: Any) -> dict[str, Rows]:
     """Return the rows per class of every metric that has them, by the name of their table (``bbox``)."""
     tables: dict[str, Rows] = {}
     for metric in evaluator.metrics:
-        tables |= {name: rows for name, rows in (getattr(metric, "per_class", None) or {}).items() if rows}
+        for name, rows in (getattr(metric, "per_class", None) or {}).items():
+            if rows:  # metrics of two tasks may name their tables alike
+                tables[f"{metric.prefix}/{name}" if name in tables else name] = rows
     return tables
 
 

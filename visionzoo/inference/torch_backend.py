@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.config.runs import own_run
 from visionzoo.inference.backends import Backend, Check, TaskClasses
 from visionzoo.inference.preparing import Preparation, test_pipeline_of
@@ -145,8 +146,7 @@ def stated_names(cfg: Mapping[str, Any], task: str | None = None) -> tuple[str, 
         ('cat',)
     """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    by_task = dataset.get("datasets")
-    if isinstance(by_task, Mapping):
-        dataset = by_task.get(task) or {}
+    by_task = joint_data_sets(dataset)
+    dataset = (by_task.get(task or "") or {}) if by_task else dataset
     names = dataset.get("classes") or (dataset.get("metainfo") or {}).get("classes")
     return (names,) if isinstance(names, str) else tuple(names) if names else None

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head
-from visionzoo.registry import MODELS
+from visionzoo.models.library_heads import build_head
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample, group_sizes
 
@@ -51,7 +51,7 @@ def build_heads(heads: Any) -> ModuleDict:
                 found=f"{name!r}",
                 advice="rename the head",
             )
-    return ModuleDict({name: MODELS.build(dict(cfg)) for name, cfg in heads.items()})
+    return ModuleDict({name: build_head(cfg) for name, cfg in heads.items()})
 
 
 def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) -> dict[str, list[int] | None]:

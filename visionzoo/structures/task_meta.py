@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-TASKS = "tasks"  # key of the metainfo by task
+# Key in the metainfo of a joint data set, and in a checkpoint: the metainfo of the data set of each task.
+TASKS = "tasks"
 
 
 def meta_of_task(meta: Any, task: str) -> Mapping[str, Any]:

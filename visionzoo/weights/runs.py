@@ -28,6 +28,8 @@ from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_mod
 AGAIN = '`visionzoo infer {run} INPUT`, or Inferencer("{run}")'
 # Entries of a model on which its tensors do not depend.
 _NOT_TENSORS = ("init_cfg", "train_cfg", "test_cfg", "data_preprocessor")
+# Entries that differ if a model has further heads: the fusion of queries has no tensors.
+_OF_HEADS = ("auxiliary_head", "loss_weighting", "panoptic_fusion_head")
 
 
 def load_with_weights(
@@ -38,6 +40,7 @@ def load_with_weights(
     tiny: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
     allow_new: bool = False,
+    adds_heads: bool = False,
 ) -> LoadedConfig:
     """Load the config for a model and its weights.
 
@@ -47,6 +50,7 @@ def load_with_weights(
         weights: a file, the folder of a run, an address or None.
         again: advice for an error: the command that works with the folder of the run, ``visionzoo infer {run} INPUT``.
         tiny, options, allow_new: see :func:`visionzoo.config.load_config`.
+        adds_heads: True if the config may have heads by name that the run does not have, for a training.
 
     Returns:
         The config. Its ``notes`` state which config is used if two differ.
@@ -79,7 +83,7 @@ def load_with_weights(
     if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
         return named
     own = load_config(run, options=options, allow_new=allow_new)
-    _require_same_model(named, own, again)
+    _require_same_model(named, own, again, adds_heads)
     if own.name != named.name or Path(name).exists():
         named.notes.append(f"{named.source} is used with the weights of {run}")
         return named
@@ -113,8 +117,11 @@ def _run_of_weights(weights: str | os.PathLike | None) -> Path | None:
     return run_of(path) if path is not None and path.exists() else None
 
 
-def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> None:
-    difference = diff_configs(_tensor_settings(named), _tensor_settings(own))
+def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str, adds_heads: bool) -> None:
+    both = _tensor_settings(named), _tensor_settings(own)
+    if adds_heads and both[0].get("heads"):
+        both = _of_common_heads(*both, own)
+    difference = diff_configs({"model": both[0]}, {"model": both[1]})
     if difference:
         paths = {**difference.changed, **difference.only_first, **difference.only_second}
         kind = "the full one, not that of --tiny" if own.tiny and not named.tiny else "another one"
@@ -126,10 +133,21 @@ def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> N
         )
 
 
+def _of_common_heads(
+    named: dict[str, Any], saved: dict[str, Any], own: LoadedConfig
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both models as task models of several heads, the named one without the heads that the run lacks."""
+    from visionzoo.models.heads_by_name import heads_by_name  # imports torch
+
+    known = _without(heads_by_name(saved, own.cfg.task, f"{own.source}: model").model, _OF_HEADS)
+    heads = {name: head for name, head in named["heads"].items() if name in known["heads"]}
+    return _without({**named, "heads": heads}, _OF_HEADS), known
+
+
 def _tensor_settings(loaded: LoadedConfig) -> dict[str, Any]:
     from visionzoo.models.wiring import with_replaced_parts  # imports torch
 
-    return {"model": _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)}
+    return _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)
 
 
 def _without(value: Any, keys: tuple[str, ...]) -> Any:
