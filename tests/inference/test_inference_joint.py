@@ -247,10 +247,14 @@ def test_data_sets_by_task_share_one_pipeline(tmp_path):
     found = Inferencer(_unchecked(config(tmp_path / "same", lanes=truth, counting=PIPELINE)), "none", device="cpu")
     assert len(found.prepare.transforms) == 2
     other = [PIPELINE[0], PIPELINE[2]]
+    differing = config(tmp_path / "other", lanes=truth, counting=other)
     with pytest.raises(
         ConfigError, match="one test pipeline for all tasks, found other transforms for lanes than for counting"
     ):
-        Inferencer(_unchecked(config(tmp_path / "other", lanes=truth, counting=other)), "none", device="cpu")
+        Inferencer(_unchecked(differing), "none", device="cpu")
+    assert len(Inferencer(_unchecked(differing), "none", device="cpu", tasks="counting").prepare.transforms) == 1
+    differing.write_text(f"{differing.read_text()}infer_pipeline = {PIPELINE!r}\n")
+    assert len(Inferencer(_unchecked(differing), "none", device="cpu").prepare.transforms) == 2
 
 
 def _unchecked(path):

@@ -69,6 +69,11 @@ class Backend:
     form: Callable[[], dict[str, Any]] = lambda: EXPORTED
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its tasks, in the order of the config."""
+        return tuple(self.classes)
+
+    @property
     def task(self) -> str:
         """The only task of the model; a :class:`ConfigError` if it has several."""
         return only_one({name: name for name in self.classes}, f"task of {self.name}")

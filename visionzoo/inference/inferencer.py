@@ -449,14 +449,15 @@ def _backend(
     if kind == "onnxruntime" and (file is None or file.suffix.lower() != ".onnx"):
         from visionzoo.inference.onnx_backend import onnx_backend
 
-        return onnx_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
+        given: dict[str, Any] = dict(check=check, device=device, trust_pickle=trust_pickle, tasks=tasks)
+        return onnx_backend(model, weights, **given, **changes)
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 
         chosen: dict[str, Any] = dict(device=device, trust_pickle=trust_pickle, exact=exact, tasks=tasks)
         return torch_backend(model, weights, check=check, **chosen, **changes)
     options = changes["options"] or changes["tiny"]
-    return exported_backend(file, weights, check=check, device=device, options=options, exact=exact)
+    return exported_backend(file, weights, check=check, device=device, options=options, exact=exact, tasks=tasks)
 
 
 def _positive(batch_size: int) -> int:

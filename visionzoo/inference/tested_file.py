@@ -46,11 +46,21 @@ def _tested(backend: Backend, data: Mapping[str, Any]) -> list[Any]:
 
 
 def _sample(backend: Backend, inputs: torch.Tensor, sample: Any) -> Any:
-    if backend.task == "registration":  # its runner reads and writes the sample
-        return backend.run({"inputs": [inputs], "data_samples": [sample]})[0][backend.task]
+    if backend.tasks == ("registration",):  # its runner reads and writes the sample
+        return backend.run({"inputs": [inputs], "data_samples": [sample]})[0]["registration"]
     about = sample if "phrase" in sample.metainfo else sample.metainfo["ori_shape"]
     (found,) = backend.run({"inputs": [inputs.numpy()], "data_samples": [about]})
-    for name, value in found[backend.task].items():
+    named = sample.metainfo.get("task")
+    if len(backend.tasks) == 1 or named in found:
+        return _with(sample, found[named if named in found else backend.task])
+    for task, own in found.items():
+        setattr(sample, task, _with(sample.new(), own))
+    return sample
+
+
+def _with(sample: Any, found: Mapping[str, Any]) -> Any:
+    """Return the sample with predictions."""
+    for name, value in found.items():
         if name != "metainfo":
             setattr(sample, name, as_torch(value))
     return sample

@@ -59,7 +59,7 @@ def torch_backend(
         loaded = load_with_weights(name_or_config, weights, again=AGAIN, **changes)
     cfg = loaded.cfg
     chosen = chosen_tasks(cfg.task, tasks, loaded.source)
-    prepare = Preparation(test_pipeline_of(cfg, loaded.source), shared_inputs(chosen, loaded.source))
+    prepare = Preparation(test_pipeline_of(cfg, loaded.source, chosen), shared_inputs(chosen, loaded.source))
     source = _chosen_weights(loaded, weights)
     file = None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
     stated = {name: _stated_classes(name, file, cfg) for name in chosen}
