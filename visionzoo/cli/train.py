@@ -149,7 +149,7 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
 
         run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
     again = f"`visionzoo train {option} {{run}}`"
-    changes = dict(tiny=args.tiny, allow_new=args.allow_new, adds_heads=True)
+    changes = dict(tiny=args.tiny, allow_new=args.allow_new, other_heads=True)
     return load_with_short_options(
         args, lambda options: load_with_weights(args.config, run, again=again, options=options, **changes)
     )

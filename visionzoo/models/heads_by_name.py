@@ -39,22 +39,20 @@ class HeadsByName:
     prefixes: Mapping[str, str]
     omitted: tuple[str, ...] = ()
 
-    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return weights under their names in the task model, without those of auxiliary heads.
+    def name_of(self, weight: str) -> str:
+        """Return the name in the task model of a weight.
 
         Example:
-            >>> import torch
             >>> model = dict(type="TaskModel", backbone={}, head=dict(type="SCNNHead"))
-            >>> list(heads_by_name(model, "lanes").renamed({"head.fc.bias": torch.ones(1)}))
-            ['heads.lanes.fc.bias']
+            >>> heads_by_name(model, "lanes").name_of("head.fc.bias")
+            'heads.lanes.fc.bias'
         """
-        named = {}
-        for name, value in tensors.items():
-            if name.startswith(self.omitted):
-                continue
-            old = next((prefix for prefix in self.prefixes if name.startswith(prefix)), "")
-            named[self.prefixes.get(old, "") + name.removeprefix(old)] = value
-        return named
+        old = next((prefix for prefix in self.prefixes if weight.startswith(prefix)), None)
+        return weight if old is None else self.prefixes[old] + weight.removeprefix(old)
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return weights under their names in the task model, without those of auxiliary heads."""
+        return {self.name_of(name): value for name, value in tensors.items() if not name.startswith(self.omitted)}
 
 
 def heads_by_name(model: Mapping[str, Any], task: str | Sequence[str], where: str = "model") -> HeadsByName:

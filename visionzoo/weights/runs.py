@@ -20,7 +20,7 @@ from typing import Any
 from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
-from visionzoo.errors import CheckpointError, ConfigError, article_of, some_of
+from visionzoo.errors import CheckpointError, ConfigError, ZooError, article_of, some_of
 from visionzoo.weights.choosing import is_released
 from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_model
 
@@ -40,7 +40,7 @@ def load_with_weights(
     tiny: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
     allow_new: bool = False,
-    adds_heads: bool = False,
+    other_heads: bool = False,
 ) -> LoadedConfig:
     """Load the config for a model and its weights.
 
@@ -50,7 +50,7 @@ def load_with_weights(
         weights: a file, the folder of a run, an address or None.
         again: advice for an error: the command that works with the folder of the run, ``visionzoo infer {run} INPUT``.
         tiny, options, allow_new: see :func:`visionzoo.config.load_config`.
-        adds_heads: True if the config may have heads by name that the run does not have, for a training.
+        other_heads: True if the config may have other heads than the run on the same trunk, for a training.
 
     Returns:
         The config. Its ``notes`` state which config is used if two differ.
@@ -83,7 +83,7 @@ def load_with_weights(
     if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
         return named
     own = load_config(run, options=options, allow_new=allow_new)
-    _require_same_model(named, own, again, adds_heads)
+    _require_same_model(named, own, again, other_heads)
     if own.name != named.name or Path(name).exists():
         named.notes.append(f"{named.source} is used with the weights of {run}")
         return named
@@ -117,10 +117,9 @@ def _run_of_weights(weights: str | os.PathLike | None) -> Path | None:
     return run_of(path) if path is not None and path.exists() else None
 
 
-def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str, adds_heads: bool) -> None:
-    both = _tensor_settings(named), _tensor_settings(own)
-    if adds_heads and both[0].get("heads"):
-        both = _of_common_heads(*both, own)
+def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str, other_heads: bool) -> None:
+    both = _of_common_heads(named, own) if other_heads else None
+    both = both or (_tensor_settings(named), _tensor_settings(own))
     difference = diff_configs({"model": both[0]}, {"model": both[1]})
     if difference:
         paths = {**difference.changed, **difference.only_first, **difference.only_second}
@@ -133,15 +132,19 @@ def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str, adds
         )
 
 
-def _of_common_heads(
-    named: dict[str, Any], saved: dict[str, Any], own: LoadedConfig
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return both models as task models of several heads, the named one without the heads that the run lacks."""
+def _of_common_heads(named: LoadedConfig, own: LoadedConfig) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return both models as task models with the heads that both have; None if one has another form."""
     from visionzoo.models.heads_by_name import heads_by_name  # imports torch
 
-    known = _without(heads_by_name(saved, own.cfg.task, f"{own.source}: model").model, _OF_HEADS)
-    heads = {name: head for name, head in named["heads"].items() if name in known["heads"]}
-    return _without({**named, "heads": heads}, _OF_HEADS), known
+    try:
+        models = [heads_by_name(_tensor_settings(each), each.cfg.get("task") or ()).model for each in (named, own)]
+    except ZooError:
+        return None
+    common = [name for name in models[0]["heads"] if name in models[1]["heads"]]
+    first, second = (
+        _without({**model, "heads": {name: model["heads"][name] for name in common}}, _OF_HEADS) for model in models
+    )
+    return first, second
 
 
 def _tensor_settings(loaded: LoadedConfig) -> dict[str, Any]:
