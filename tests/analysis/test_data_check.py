@@ -11,7 +11,7 @@ from PIL import Image
 
 from visionzoo.analysis.data_check import Options, check_data
 from visionzoo.analysis.data_check.images import equal_volumes
-from visionzoo.analysis.data_check.sources import source_of_config, sources_of_folder
+from visionzoo.analysis.data_check.sources import sources_of_config, sources_of_folder
 from visionzoo.cli import main
 from visionzoo.config import load_config
 from visionzoo.datasets.tiny import resolve_data_root
@@ -42,7 +42,7 @@ def of_config(name, root, **settings):
         part = loaded.cfg.get(f"{split}_dataloader")
         for each in [] if part is None else part.dataset.get("sources") or [part.dataset]:
             each.update(data_root=str(root), **settings)
-    report = check_data([source_of_config(loaded)], name, Options(jobs=1))
+    report = check_data(sources_of_config(loaded), name, Options(jobs=1))
     return {kind.name: (kind.counts.total(), kind.first[0].place) for kind in report.of(notes=False)}
 
 
@@ -185,14 +185,14 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path):
     loaded = load_config("rcnet_retinanet", tiny=True)
     for split in ("train", "val", "test"):
         loaded.cfg[f"{split}_dataloader"].dataset.data_root = str(folder)
-    report = check_data([source_of_config(loaded)], "config", Options(jobs=1))
+    report = check_data(sources_of_config(loaded), "config", Options(jobs=1))
     kinds = {kind.name: dict(kind.counts) for kind in report.of(notes=False)}
     assert kinds == {"data that the reader refuses": {"train": 1}, "empty boxes": {"val": 1}}
 
 
 def test_strides_of_the_model_and_small_boxes():
     loaded = load_config("rcnet_retinanet", tiny=True, options=["train_dataloader.dataset.pipeline.2.scale=(20,20)"])
-    report = check_data([source_of_config(loaded)], "config", Options(("train",), jobs=1))
+    report = check_data(sources_of_config(loaded), "config", Options(("train",), jobs=1))
     (note,) = [kind for kind in report.of(notes=True) if kind.name == "boxes below the finest stride"]
     assert "smaller than 8 pixels" in note.first[0].found
     assert report.tables[-1].columns[-1] == "below stride 8"

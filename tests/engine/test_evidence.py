@@ -80,7 +80,7 @@ def test_a_part_that_fails_is_counted_and_the_others_continue(part: str, monkeyp
 
 
 def test_a_sample_without_a_record_is_drawn_on_the_input_of_the_model() -> None:
-    hook = EvidenceHook(("counting",), None)
+    hook = EvidenceHook({"counting": None})
     loader = SimpleNamespace(batch_sampler=[[0]], dataset=[0])
     runner: Any = SimpleNamespace(test_dataloader=loader)
     hook.before_test_epoch(runner)

@@ -40,7 +40,7 @@ def collected() -> Any:
     batches = [order[start : start + 2] for start in range(0, len(order), 2)]
     loader = SimpleNamespace(batch_sampler=batches, dataset=Images())
     runner: Any = SimpleNamespace(test_dataloader=loader)
-    hook = EvidenceHook(("counting",), None)
+    hook = EvidenceHook({"counting": None})
     hook.before_test_epoch(runner)
     for number, batch in enumerate(batches):
         hook.after_test_iter(runner, number, {}, [tested(index) for index in batch])

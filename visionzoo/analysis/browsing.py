@@ -17,18 +17,20 @@ from torch.utils.data import DataLoader
 
 from visionzoo.analysis.fed_images import rgb_of
 from visionzoo.config import LoadedConfig
+from visionzoo.config.data_parts import joint_data_sets, tasks_of
 from visionzoo.datasets.transforms.providing import provided_by
 from visionzoo.engine.loaders import build_loader
-from visionzoo.engine.numbering import build_numbered
+from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options
 from visionzoo.engine.workers import explained
 from visionzoo.errors import ConfigError, counted, some_of
-from visionzoo.models.class_counts import ClassCounts
+from visionzoo.models.class_counts import ClassCounts, counts_by_task
 from visionzoo.models.preprocessing import TaskPreprocessor, unnormalised
 from visionzoo.models.wiring import fill_model
 from visionzoo.registry import MODELS
 from visionzoo.reports.captioned_sheets import Tile, captioned_sheet, hatched
 from visionzoo.reports.images import class_colour, enlarged, letter_height, magnified
+from visionzoo.structures.task_sample import is_of_task
 from visionzoo.tasks import Task, task_of
 
 _SIDE, _LETTERS = 300, 13  # pixels of a tile and of letters in it
@@ -95,21 +97,22 @@ def browse(
     apply_options(cfg, RunOptions(seed=seed), loaded.name)
     splits = [split] if split == "train" or cfg.get("train_dataloader") is None else ["train", split]
     data = build_numbered(cfg, splits)
-    preprocessor = _preprocessor(loaded, data.classes, data.datasets[splits[0]])
+    preprocessor = _preprocessor(loaded, data, data.datasets[splits[0]])
     loader = _loader(cfg, split, data.datasets[split])
-    tasks = cfg.get("task") or ()
-    shown = [task_of(name) for name in ([tasks] if isinstance(tasks, str) else tasks)]
-    sheet = _sheet(loader, preprocessor, shown, data.classes, cfg, split, number)
+    shown = {name: data.classes_of(name) for name in tasks_of(cfg)}
+    sheet = _sheet(loader, preprocessor, shown, cfg, split, number)
     sheet.of = len(data.datasets[split])
     title = _title(sheet, loaded.name, split, int(cfg.randomness.seed), data.classes)
     legend = [(_name(label, data.classes), class_colour(label)) for label in sorted(sheet.classes)[:_MOST_CLASSES]]
     return captioned_sheet(sheet.tiles, title, legend if data.classes else ()), title
 
 
-def _preprocessor(loaded: LoadedConfig, classes: Sequence[str] | None, dataset: Any) -> nn.Module | None:
-    counts = None if classes is None else ClassCounts.of(dataset.metainfo) or ClassCounts(len(classes))
-    if counts is not None and classes is not None and counts.total != len(classes):
-        counts = ClassCounts(len(classes))
+def _preprocessor(loaded: LoadedConfig, data: Numbered, dataset: Any) -> nn.Module | None:
+    counts: Any = counts_by_task(dataset.metainfo) if data.by_task else None
+    if data.classes is not None:
+        stated = ClassCounts.of(dataset.metainfo)
+        is_whole = stated is not None and stated.total == len(data.classes)
+        counts = stated if is_whole else ClassCounts(len(data.classes))
     model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
     part = model.get("data_preprocessor")
     return None if part is None else MODELS.build(copy.deepcopy(dict(part)))
@@ -128,21 +131,24 @@ def _loader(cfg: Mapping[str, Any], split: str, dataset: Any) -> DataLoader:
 def _sheet(
     loader: DataLoader,
     preprocessor: nn.Module | None,
-    tasks: Sequence[Task],
-    classes: Sequence[str] | None,
+    tasks: Mapping[str, Sequence[str] | None],
     cfg: Mapping[str, Any],
     split: str,
     number: int,
 ) -> Sheet:
     sheet = Sheet()
-    is_moved = split == "train" or _truth_is_moved(cfg[f"{split}_dataloader"]["dataset"])
+    dataset = cfg[f"{split}_dataloader"]["dataset"]
+    by_task = joint_data_sets(dataset)
+    is_moved = {name: split == "train" or _truth_is_moved(by_task.get(name, dataset)) for name in tasks}
     with explained():
         for batch in loader:
             for fed, sample in _fed_samples(batch, preprocessor, training=split == "train", sheet=sheet):
                 if len(sheet.tiles) >= number:
                     return sheet
                 sheet.samples += 1
-                _add(sheet, fed, sample, tasks, classes, is_moved=is_moved)
+                for name, classes in tasks.items():
+                    if is_of_task(sample, name):
+                        _add(sheet, fed, sample, task_of(name), classes, is_moved=is_moved[name])
             if len(sheet.tiles) >= number:
                 break
     return sheet
@@ -182,18 +188,15 @@ def _widened(span: tuple[float, float], values: Tensor) -> tuple[float, float]:
     return min(span[0], float(values.min())), max(span[1], float(values.max()))
 
 
-def _add(
-    sheet: Sheet, fed: Tensor, sample: Any, tasks: Sequence[Task], classes: Sequence[str] | None, *, is_moved: bool
-) -> None:
+def _add(sheet: Sheet, fed: Tensor, sample: Any, task: Task, classes: Sequence[str] | None, *, is_moved: bool) -> None:
     """Add the images of one sample."""
-    for task in tasks:
-        whole = task.fed(fed.numpy(), sample)
-        if whole is not None:
-            sheet.tiles.append(Tile(whole, _caption(sample, 0, fed.shape[2:], ())))
-            continue
-        members = task.members(sample) if len(fed) > 1 else [sample]
-        for number, (image, member) in enumerate(zip(fed, members, strict=False)):
-            sheet.tiles.append(_tile(sheet, image, member, sample, number, task, classes, is_moved=is_moved))
+    whole = task.fed(fed.numpy(), sample)
+    if whole is not None:
+        sheet.tiles.append(Tile(whole, _caption(sample, 0, fed.shape[2:], ())))
+        return
+    members = task.members(sample) if len(fed) > 1 else [sample]
+    for number, (image, member) in enumerate(zip(fed, members, strict=False)):
+        sheet.tiles.append(_tile(sheet, image, member, sample, number, task, classes, is_moved=is_moved))
 
 
 def _tile(

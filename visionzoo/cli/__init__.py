@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train a model from a config",
     "test": "measure a model with its data set's official metric",
     "compare": "compare the numbers of trainings or tests",
+    "merge": "join the heads of runs on one trunk into one model",
     "infer": "run a model on images",
     "explain": "draw which places of an image raise a result (Grad-CAM)",
     "check-data": "find everything that is wrong with a data set",

@@ -84,7 +84,7 @@ def _report(args: argparse.Namespace, splits: Sequence[str]) -> Report:
 
 
 def _sources(args: argparse.Namespace) -> list:
-    from visionzoo.analysis.data_check.sources import source_of_config, sources_of_folder
+    from visionzoo.analysis.data_check.sources import sources_of_config, sources_of_folder
     from visionzoo.cli.short_options import load_with_short_options
     from visionzoo.config import load_config
 
@@ -99,7 +99,7 @@ def _sources(args: argparse.Namespace) -> list:
         lambda options: load_config(name, tiny=tiny, options=options, allow_new=allow_new),
         training=False,
     )
-    return [source_of_config(loaded)]
+    return sources_of_config(loaded)
 
 
 def _is_folder(text: str) -> bool:

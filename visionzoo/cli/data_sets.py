@@ -32,6 +32,9 @@ def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, list | tuple):
         for number, each in enumerate(value):
             yield from _inside(f"{path}.{number}", each)
+    elif isinstance(value, dict) and path.endswith(".datasets"):  # data sets by task
+        for task, each in value.items():
+            yield from _inside(f"{path}.{task}", each)
     elif isinstance(value, dict):
         yield path, value
         for key in _INNER:

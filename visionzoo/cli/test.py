@@ -170,8 +170,8 @@ def all_wrong(metrics: Mapping[str, float], tasks: str | Sequence[str]) -> bool:
         >>> all_wrong({"coco/bbox_mAP": 0.0}, "detection"), all_wrong({"count/MAE": 0.0}, "counting")
         (True, False)
     """
-    from visionzoo.tasks import task_of
+    from visionzoo.engine.best_metric import best_metric_of
 
-    rules = [task_of(name).save_best for name in ([tasks] if isinstance(tasks, str) else tasks)]
-    rising = all(rule.get(name, "greater") == "greater" for rule in rules for name in metrics)
-    return rising and any(name in rule for rule in rules for name in metrics) and max(metrics.values()) == 0
+    rules = best_metric_of(tasks)
+    rising = all(rules.get(name, "greater") == "greater" for name in metrics)
+    return rising and any(name in rules for name in metrics) and max(metrics.values()) == 0

@@ -148,7 +148,8 @@ def _loaded(args: argparse.Namespace) -> LoadedConfig:
         from visionzoo.engine.workdir import folder_to_resume
 
         run, option = folder_to_resume(args.resume, args.work_dir, args.config), "--resume"
-    again, changes = f"`visionzoo train {option} {{run}}`", dict(tiny=args.tiny, allow_new=args.allow_new)
+    again = f"`visionzoo train {option} {{run}}`"
+    changes = dict(tiny=args.tiny, allow_new=args.allow_new, other_heads=True)
     return load_with_short_options(
         args, lambda options: load_with_weights(args.config, run, again=again, options=options, **changes)
     )

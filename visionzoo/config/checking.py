@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.config.image_size import declared_size_problems
+from visionzoo.config.joint_checks import joint_problems, paths_by_task
 from visionzoo.config.keys import TOP_LEVEL, UNTYPED
 from visionzoo.config.loading import LoadedConfig
 from visionzoo.config.parts import Part, parts_of, typed_parts
@@ -21,6 +22,7 @@ from visionzoo.config.positions import (
     OPS_KEYS,
     extra_at,
     has_own_words,
+    holds_parts_by_name,
     injected_at,
     is_part,
     is_sized_by_owner,
@@ -104,6 +106,7 @@ def check_config(config: LoadedConfig | Config | Mapping[str, Any], only: Sequen
         *_part_shape_problems(tree),
         *_value_problems(tree),
         *metric_problems(tree),
+        *joint_problems(tree),
         *declared_size_problems(tree),
     ]
     shown = [problem for problem in problems if not only or problem[0].partition(".")[0] in only]
@@ -227,10 +230,11 @@ def _model_and_parts(tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mappin
 
 
 def _typed_positions(tree: Mapping[str, Any]) -> frozenset[str]:
-    """Return the positions of the parts that the class of the model declares."""
+    """Return the positions of the parts that the class of the model declares, and of data sets and metrics by task."""
     model, parts = _model_and_parts(tree)
     listed = [typed_parts(model.get(key), part, f"model.{key}") for key, part in parts.items()]
-    return frozenset(position(path) for paths in listed for path, _ in paths)
+    declared = [position(path) for paths in listed for path, _ in paths]
+    return frozenset([*declared, *(position(path) for path in paths_by_task(tree))])
 
 
 def _value_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
@@ -254,7 +258,7 @@ def _tree_problems(node: Any, path: str, typed: frozenset[str]) -> Iterator[Prob
         for index, item in enumerate(node):
             yield from _tree_problems(item, join(path, index), typed)
         return
-    needs_type = at in typed or is_part(at)
+    needs_type = (at in typed or is_part(at)) and not holds_parts_by_name(at, node)
     if needs_type and not isinstance(node, (dict, list, tuple)) and node is not None:
         yield path, f"expected a dict with a type, found {node!r}"
     if not isinstance(node, dict):

@@ -10,15 +10,18 @@ from functools import cache
 
 from visionzoo.config.parts import LIBRARY_PARTS
 
+# Data sets inside wrappers: `dataset`, a list `datasets`, or a dict `datasets` by the name of the task.
+_DATA = r"dataset(\.datasets?)*(\.datasets\.\w+(\.datasets?)*)?"
+
 # The first matching pattern is used, and its registries are searched in order. Types in a model are MODELS, such as
 # layers and losses, or TASK_UTILS, such as assigners and box coders.
 _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
+    (r"(.*\.)?(tta_pipeline|infer_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
     (r"(.*\.)?\w+_dataloader\.(sampler|batch_sampler)", ("DATA_SAMPLERS",)),
     (r"(.*\.)?\w+_dataloader\.(collate_fn|worker_init_fn)", ("FUNCTIONS",)),
-    (r"\w+_dataloader\.dataset(\.datasets?)*", ("DATASETS",)),
+    (rf"\w+_dataloader\.{_DATA}", ("DATASETS",)),
     (r"(val|test)_evaluator", ("METRICS", "EVALUATOR")),
-    (r"(val|test)_evaluator\.metrics", ("METRICS",)),
+    (r"(val|test)_evaluator\.metrics(\.\w+)?", ("METRICS",)),
     (r"default_hooks\.\w+|custom_hooks", ("HOOKS",)),
     (r"optim_wrapper(\.\w+)?\.optimizer", ("OPTIMIZERS",)),
     (r"optim_wrapper", ("OPTIM_WRAPPERS",)),
@@ -39,13 +42,16 @@ _PARTS = (
     r"model\.(\w+\.)*(anchor_generator|prior_generator|bbox_coder|assigner|\w+_roi_extractor|roi_layer)",
     r"model\.(\w+\.)*loss_(cls|bbox|mask|iou|dfl|dice|centerness|obj)",
     r"\w+_dataloader\.(dataset|sampler|batch_sampler)",
-    r"(\w+_dataloader\.(\w+\.)*)?(pipeline|tta_pipeline)",
+    r"(\w+_dataloader\.(\w+\.)*)?(pipeline|tta_pipeline|infer_pipeline)",
     r"default_hooks\.\w+|custom_hooks",
     r"optim_wrapper\.optimizer",
     r"param_scheduler",
     r"(val|test)_evaluator(\.metrics)?",
     r"visualizer|vis_backends",
 )
+
+# Positions of a dict that holds parts by name, such as the metrics by task, instead of a part.
+_BY_NAME = (r"(val|test)_evaluator\.metrics",)
 
 # Default type of a dict without a type, by position.
 DEFAULT_TYPES = {
@@ -62,6 +68,7 @@ _INJECTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(.*\.)?\w*roi_extractor", ("featmap_strides", "out_channels")),
     (r".*\.(pos_|neg_)?sampler", ("num", "pos_fraction", "context")),
     (r"tta_model", ("module",)),
+    (r"model\.loss_weighting", ("tasks",)),
     (r"optim_wrapper(\.\w+)?\.optimizer", ("params",)),
     (r"param_scheduler(\.\w+)?", ("optimizer",)),
     (r"\w+_dataloader\.(sampler|batch_sampler)", ("dataset", "sampler", "batch_size")),
@@ -89,7 +96,7 @@ _EXTRA: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"optim_wrapper", ("constructor", "paramwise_cfg")),
     (r"param_scheduler(\.\w+)?", ("convert_to_iter_based",)),
     (r".*_hooks(\.\w+)?", ("priority",)),
-    (r"\w+_dataloader\.dataset(\.datasets?)*", ("indices",)),
+    (rf"\w+_dataloader\.{_DATA}", ("indices",)),
 )
 
 # Keys of dicts whose type is the name of a function or layer of mmcv.ops. If it is not, the registries are searched.
@@ -120,6 +127,19 @@ def registries_at(at: str) -> tuple[str, ...]:
 def is_part(at: str) -> bool:
     """Return True if a dict at this position must have a ``type``."""
     return any(re.fullmatch(pattern, at) for pattern in _PARTS)
+
+
+def holds_parts_by_name(at: str, value: object) -> bool:
+    """Return True if a value at this position is a dict of parts by name.
+
+    Example:
+        >>> holds_parts_by_name("val_evaluator.metrics", {"lanes": {"type": "CULaneMetric"}})
+        True
+        >>> holds_parts_by_name("val_evaluator.metrics", {"type": "CULaneMetric"})
+        False
+    """
+    named = isinstance(value, dict) and bool(value) and all(isinstance(each, (dict, list)) for each in value.values())
+    return named and any(re.fullmatch(pattern, at) for pattern in _BY_NAME)
 
 
 @cache

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from visionzoo.config.data_parts import tasks_of
+from visionzoo.config.joint_checks import metrics_by_task
 from visionzoo.config.resolving import all_registries, find_part
 from visionzoo.config.tree import join
 
@@ -16,16 +18,11 @@ def metric_problems(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     A metric belongs to the tasks whose ``save_best`` contains a measure with its prefix. A metric whose prefix belongs
     to no task fits all of them.
     """
-    named = tree.get("task")
-    listed = named if isinstance(named, (list, tuple)) else [named]
-    tasks = [task for task in listed if isinstance(task, str)]
-    known = {prefix for prefixes in _prefixes_by_task(tasks).values() for prefix in prefixes}
-    if not known:
-        return
-    for path, metric in _metrics(tree):
+    for path, metric, tasks in _metrics(tree):
+        known = {prefix for prefixes in _prefixes_by_task(tasks).values() for prefix in prefixes}
         part = find_part(metric["type"], ("METRICS",))
         prefix = getattr(part, "default_prefix", None)
-        if prefix is None or prefix in known:  # the other tasks are imported for a wrong metric only
+        if not known or prefix is None or prefix in known:  # the other tasks are imported for a wrong metric only
             continue
         others = [task for task, prefixes in _prefixes_by_task().items() if prefix in prefixes]
         if others:
@@ -33,15 +30,25 @@ def metric_problems(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield join(path, "type"), f"{measured}; choose one of {', '.join(_names(known))}"
 
 
-def _metrics(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _metrics(tree: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], list[str]]]:
+    """Yield path and config of each metric, and the tasks that it may measure."""
+    tasks = [task for task in tasks_of(tree) if isinstance(task, str)]
     for key in ("val_evaluator", "test_evaluator"):
-        given, path = tree.get(key), key
-        if isinstance(given, Mapping) and "metrics" in given:
-            given, path = given["metrics"], join(key, "metrics")
-        listed = enumerate(given) if isinstance(given, (list, tuple)) else [(None, given)]
-        for index, metric in listed:
-            if isinstance(metric, Mapping) and isinstance(metric.get("type"), str):
-                yield path if index is None else join(path, index), metric
+        given = tree.get(key)
+        if by_task := metrics_by_task(given):
+            for task, own in by_task.items():
+                yield from ((path, metric, [task]) for path, metric in _listed(own, join(join(key, "metrics"), task)))
+        elif isinstance(given, Mapping) and "metrics" in given:
+            yield from ((path, metric, tasks) for path, metric in _listed(given["metrics"], join(key, "metrics")))
+        else:
+            yield from ((path, metric, tasks) for path, metric in _listed(given, key))
+
+
+def _listed(given: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    listed = enumerate(given) if isinstance(given, (list, tuple)) else [(None, given)]
+    for index, metric in listed:
+        if isinstance(metric, Mapping) and isinstance(metric.get("type"), str):
+            yield path if index is None else join(path, index), metric
 
 
 def _prefixes_by_task(tasks: Collection[str] | None = None) -> dict[str, set[str]]:

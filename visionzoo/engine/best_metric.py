@@ -18,15 +18,30 @@ def best_metric_of(task: str | Iterable[str] | None) -> dict[str, str]:
         task: name of a task, names of several tasks, or None. Unknown tasks add no metrics.
 
     Returns:
-        Metric name -> ``greater`` or ``less``, whichever is better.
+        Metric name -> ``greater`` or ``less``, whichever is better. For several tasks, the names are those of
+        :class:`~visionzoo.engine.joint_evaluator.JointEvaluator`.
 
     Example:
         >>> best_metric_of("counting")
         {'count/MAE': 'less'}
+        >>> best_metric_of(("counting", "saliency"))["saliency/MAE"]
+        'less'
     """
     tasks = (task,) if isinstance(task, str) else tuple(task or ())
-    known = [task_of(name).save_best for name in tasks if name in task_names()]
-    return {metric: rule for metrics in known for metric, rule in metrics.items()}
+    known = {name: task_of(name).save_best for name in tasks if name in task_names()}
+    if len(tasks) <= 1:
+        return {metric: rule for metrics in known.values() for metric, rule in metrics.items()}
+    return {name_in_task(name, metric): rule for name, metrics in known.items() for metric, rule in metrics.items()}
+
+
+def name_in_task(task: str, metric: str) -> str:
+    """Return the name of a number that a joint evaluator measures: the task replaces the prefix of the metric.
+
+    Example:
+        >>> name_in_task("lanes", "culane/F1")
+        'lanes/F1'
+    """
+    return f"{task}/{metric.partition('/')[2] or metric}"
 
 
 def deciding_metric(candidates: Mapping[str, str], measured: Iterable[str]) -> tuple[str, str] | None:

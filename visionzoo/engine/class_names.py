@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from visionzoo.config.data_parts import inner_data_sets, with_inner_data_sets
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.errors import CheckpointError, some_of
 from visionzoo.registry import DATASETS
+from visionzoo.structures.task_sample import TASKS
 from visionzoo.weights.loading import class_names_of
 from visionzoo.weights.safe_load import read_checkpoint, stated_meta
 
@@ -93,10 +95,11 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(map(str, values)) if isinstance(values, Sequence) and not isinstance(values, str) else ()
 
 
-def saved_classes(path: Path | None) -> Classes | None:
+def saved_classes(path: Path | None) -> Classes | dict[str, Classes] | None:
     """Return the classes that a checkpoint states; None if it states none, or without a checkpoint.
 
-    No tensor is read if the format allows it.
+    The result for a model of several tasks is a dict by task, without the tasks that have no classes. No tensor is read
+    if the format allows it.
 
     Raises:
         CheckpointError: the file cannot be read.
@@ -114,6 +117,10 @@ def saved_classes(path: Path | None) -> Classes | None:
         return None
     meta = stated_meta(path) or _read_meta(path)
     facts = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    by_task = facts.get(TASKS) if isinstance(facts, Mapping) else None
+    if isinstance(by_task, Mapping):
+        found = {task: Classes.of(own, f"the weights {path}, {task}") for task, own in by_task.items()}
+        return {task: classes for task, classes in found.items() if classes is not None}
     keys = facts.get("class_keys") if isinstance(facts, Mapping) else None
     return Classes.of({"classes": class_names_of({"meta": meta}), "class_keys": keys}, f"the weights {path}")
 
@@ -136,11 +143,13 @@ class Leaf:
         where: path of its config, for messages.
         cfg: its config.
         classes: its classes, or None if it has none.
+        task: the task for which a joint data set uses it; None elsewhere.
     """
 
     where: str
     cfg: Mapping[str, Any]
     classes: Classes | None
+    task: str | None = None
 
     @property
     def arguments(self) -> Arguments:
@@ -179,14 +188,26 @@ def leaves(cfg: Any, dataset: Any, where: str) -> Iterator[Leaf]:
         >>> [leaf.where for leaf in leaves(dict(dataset=dict(type="BaseDataset")), dataset, "val")]
         ['val.dataset']
     """
-    if isinstance(cfg.get("datasets"), Sequence) and len(getattr(dataset, "datasets", ())) == len(cfg["datasets"]):
-        for index, (inner, built) in enumerate(zip(cfg["datasets"], dataset.datasets)):
-            yield from leaves(inner, built, f"{where}.datasets.{index}")
-    elif isinstance(cfg.get("dataset"), Mapping) and hasattr(dataset, "dataset"):
-        yield from leaves(cfg["dataset"], dataset.dataset, f"{where}.dataset")
-    else:
+    built = _inner_built(cfg, dataset)
+    if built is None:
         meta = getattr(dataset, "metainfo", None) or getattr(getattr(dataset, "dataset", None), "metainfo", None)
         yield Leaf(where, cfg, Classes.of(meta, f"{where}{_place(meta, cfg)}"))
+        return
+    for path, inner in inner_data_sets(cfg):
+        task = path.removeprefix("datasets.") if isinstance(cfg.get("datasets"), Mapping) else None
+        for leaf in leaves(inner, built[path], f"{where}.{path}"):
+            yield leaf if task is None else replace(leaf, task=task)
+
+
+def _inner_built(cfg: Mapping[str, Any], dataset: Any) -> dict[str, Any] | None:
+    """Return the data sets inside a wrapper by path, or None for a data set that is no wrapper."""
+    several, given = getattr(dataset, "datasets", ()), cfg.get("datasets")
+    if isinstance(given, (list, tuple, Mapping)) and len(several) == len(given):
+        named = several.items() if isinstance(several, Mapping) else enumerate(several)
+        return {f"datasets.{key}": each for key, each in named}
+    if isinstance(cfg.get("dataset"), Mapping) and hasattr(dataset, "dataset"):
+        return {"dataset": dataset.dataset}
+    return None
 
 
 def _place(meta: Any, cfg: Mapping[str, Any]) -> str:
@@ -216,12 +237,8 @@ def with_leaves(cfg: Any, changed: Mapping[str, Mapping[str, Any]], where: str) 
         return changed[where]
     if not isinstance(cfg, Mapping):
         return cfg
-    inner = {key: with_leaves(cfg[key], changed, f"{where}.{key}") for key in ("dataset",) if key in cfg}
-    if isinstance(cfg.get("datasets"), Sequence):
-        inner["datasets"] = [
-            with_leaves(part, changed, f"{where}.datasets.{index}") for index, part in enumerate(cfg["datasets"])
-        ]
-    return {**cfg, **inner}
+    inner = {path: with_leaves(part, changed, f"{where}.{path}") for path, part in inner_data_sets(cfg)}
+    return with_inner_data_sets(cfg, inner)
 
 
 def names_classes(cfg: Any) -> bool:
@@ -233,5 +250,5 @@ def names_classes(cfg: Any) -> bool:
     """
     if not isinstance(cfg, Mapping):
         return False
-    inner = [cfg.get("dataset"), *(cfg.get("datasets") or ())]
+    inner = [part for _, part in inner_data_sets(cfg)]
     return bool(cfg.get("classes") or (cfg.get("metainfo") or {}).get("classes")) or any(map(names_classes, inner))

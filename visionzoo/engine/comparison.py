@@ -144,7 +144,9 @@ class Comparison:
         tasks = [task_of(name) for name in sorted(known & set(task_names()) or task_names())]
         found = {}
         for metric in self.metrics:
-            rules = {task.direction(metric) for task in tasks}
+            named = metric.partition("/")[0]  # a joint evaluator puts the task in front
+            of_task = [task_of(named)] if named in known and named in task_names() else tasks
+            rules = {task.direction(metric) for task in of_task}
             found[metric] = None if None in rules else "less" if "less" in rules else "greater"
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +29,12 @@ from visionzoo.system.devices import peak_memory
 def dry_run(plan: RunPlan) -> dict[str, Any]:
     """Build everything, load one batch, and run forward and backward. Leave no file and use no network.
 
+    If each batch has one of several tasks, one batch of each task is run.
+
     Returns:
-        ``samples`` (names), ``inputs`` (shapes), ``losses``, numbers of ``parameters`` and ``trainable`` parameters,
-        names of trainable parameters ``without_gradient``, ``iterations`` of a full run, and peak ``memory_bytes``.
+        ``samples`` (names), ``inputs`` (shapes; a list for several batches), ``losses``, numbers of ``parameters`` and
+        ``trainable`` parameters, names of trainable parameters ``without_gradient``, ``iterations`` of a full run, and
+        peak ``memory_bytes``.
 
     Raises:
         RunFailed: the loss is NaN or infinite. The message names the losses and the samples of the batch.
@@ -63,7 +67,38 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
             hook.require_measured(runner)
     loader = runner.train_dataloader
     loader.batch_sampler.start_at(0)
-    batch = next(iter(loader))
+    bare = cast(BaseModel, runner.bare_model)
+    names: list[str] = []
+    inputs: list[Any] = []
+    losses: dict[str, float] = {}
+    for batch in islice(loader, _batches_of(runner)):
+        data, logged = _backward(runner, batch)
+        names += sample_names(batch)
+        inputs.append(shapes(data))
+        losses |= {name: float(value.detach()) for name, value in logged.items()}
+    return {
+        "samples": names,
+        "inputs": inputs[0] if len(inputs) == 1 else inputs,
+        "losses": losses,
+        "parameters": sum(p.numel() for p in bare.parameters()),
+        "trainable": sum(p.numel() for p in bare.parameters() if p.requires_grad),
+        "without_gradient": [n for n, p in bare.named_parameters() if p.requires_grad and p.grad is None],
+        "iterations": runner.max_iters,
+        "memory_bytes": peak_memory(runner.device),
+    }
+
+
+def _batches_of(runner: ZooRunner) -> int:
+    """Return the number of batches of a step: 1, or a round of batches if each of them has one task."""
+    return int(getattr(runner.train_dataloader.batch_sampler.batches, "round", 1))
+
+
+def _backward(runner: ZooRunner, batch: Any) -> tuple[Any, dict[str, Tensor]]:
+    """Run one batch forward and backward, and return the inputs of the model and its losses.
+
+    Raises:
+        RunFailed: the loss is NaN or infinite.
+    """
     model, bare = runner.model.train(), cast(BaseModel, runner.bare_model)
     with runner.optim_wrapper.optim_context(model), model_explained(batch):
         data = bare.data_preprocessor(batch, training=True)
@@ -72,16 +107,7 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
     if not math.isfinite(float(loss.detach())):
         raise RunFailed(loss_message("dry run", logged, sample_names(batch)))
     runner.optim_wrapper.backward(loss)
-    return {
-        "samples": sample_names(batch),
-        "inputs": shapes(data),
-        "losses": {name: float(value.detach()) for name, value in logged.items()},
-        "parameters": sum(p.numel() for p in bare.parameters()),
-        "trainable": sum(p.numel() for p in bare.parameters() if p.requires_grad),
-        "without_gradient": [n for n, p in bare.named_parameters() if p.requires_grad and p.grad is None],
-        "iterations": runner.max_iters,
-        "memory_bytes": peak_memory(runner.device),
-    }
+    return data, logged
 
 
 def shapes(value: Any) -> Any:

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 
 from visionzoo.engine.seeding import SampleKey
 from visionzoo.reports.run_report import Example, Shown
-from visionzoo.structures.task_sample import sample_of_task
+from visionzoo.structures.task_sample import is_of_task, sample_of_task
 from visionzoo.system import distributed
 from visionzoo.tasks import SampleToDraw, Task, drawn_sample, task_of
 
@@ -100,16 +100,15 @@ class EvidenceHook(Hook):
     """Collect the evidence of every sample of a test.
 
     Args:
-        tasks: names of the tasks of the model.
-        names: class names by label, or None.
+        names: class names by label of each task of the model, or None for a task without classes.
     """
 
     priority = "LOW"
 
-    def __init__(self, tasks: Sequence[str], names: Sequence[str] | None):
-        self.tasks = {name: task_of(name) for name in tasks}
-        self.names = names
-        self.collected = {name: Collected() for name in tasks}
+    def __init__(self, names: Mapping[str, Sequence[str] | None]):
+        self.tasks = {name: task_of(name) for name in names}
+        self.names = dict(names)
+        self.collected = {name: Collected() for name in names}
         self._order: Iterator[Any] = iter(())
 
     def before_test_epoch(self, runner: Any) -> None:
@@ -121,7 +120,8 @@ class EvidenceHook(Hook):
         for place, sample in enumerate(outputs or ()):
             index = _index_of(next(self._order))
             for name, task in self.tasks.items():
-                if index not in self.collected[name].seen:  # samplers repeat samples to fill the last batch
+                is_new = index not in self.collected[name].seen  # samplers repeat samples to fill the last batch
+                if is_new and is_of_task(sample, name):
                     given = _Given(index, sample, runner.test_dataloader.dataset, data_batch, place)
                     self._collect(self.collected[name], task, name, given)
 
@@ -130,22 +130,22 @@ class EvidenceHook(Hook):
         own: Any = sample_of_task(given.sample, name)
         values = _values_of(given.sample) | _values_of(own)
         with _counted(into.failures, "evidence"):
-            record = task.evidence(values, self.names)
+            record = task.evidence(values, self.names[name])
             if record is not None:
                 into.records[given.index] = record
         with _counted(into.failures, "errors"):
-            error = task.error(values, self.names)
+            error = task.error(values, self.names[name])
             if error is None or not math.isfinite(error):
                 return
             into.errors += 1
             if into.enters(float(error), given.index):
-                into.add(float(error), given.index, self._example(into, task, own, float(error), given))
+                into.add(float(error), given.index, self._example(into, name, own, float(error), given))
 
-    def _example(self, into: Collected, task: Task, own: Any, error: float, given: _Given) -> Example:
+    def _example(self, into: Collected, name: str, own: Any, error: float, given: _Given) -> Example:
         tested = SampleToDraw(own, {}, None)
         with _counted(into.failures, "images"):
             tested = SampleToDraw(own, given.record(), given.fed())
-            return _example_of(error, given.index, tested, drawn_sample(task, tested, self.names))
+            return _example_of(error, given.index, tested, drawn_sample(self.tasks[name], tested, self.names[name]))
         return _example_of(error, given.index, tested, [])
 
     def gathered(self) -> dict[str, Collected]:

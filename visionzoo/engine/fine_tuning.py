@@ -16,7 +16,7 @@ from visionzoo.engine.class_names import MOST
 from visionzoo.engine.numbering import Numbered
 from visionzoo.engine.run_options import RunOptions
 from visionzoo.errors import ConfigError, some_of
-from visionzoo.models.class_counts import ClassCounts
+from visionzoo.models.class_counts import ClassCounts, Counts
 from visionzoo.option_names import option
 from visionzoo.weights.class_tensors import class_tensors
 
@@ -42,7 +42,7 @@ class Tuning:
     notes: tuple[str, ...] = ()
 
 
-def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: ClassCounts | None) -> Tuning:
+def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: Counts) -> Tuning:
     """Return what a run changes about its weights.
 
     Args:

@@ -19,11 +19,13 @@ import torch
 from mmengine.registry import DefaultScope
 from torch.utils.data import BatchSampler, Subset
 
+from visionzoo.config.data_parts import inner_data_sets, with_inner_data_sets
 from visionzoo.engine.seeding import SeededBatches, SeededDataset, first_indices
 from visionzoo.engine.workers import CarriesErrors, ZooLoader
 from visionzoo.errors import ConfigError, DataError, UnknownName
 from visionzoo.option_names import option
 from visionzoo.registry import DATA_SAMPLERS, DATASETS, FUNCTIONS, SCOPE, TRANSFORMS
+from visionzoo.structures.task_sample import TASKS
 
 # Entries of metainfo that describe the classes; see :mod:`visionzoo.engine.numbering`.
 _COMPARED = ("classes", "class_keys", "category_ids", "palette")
@@ -49,6 +51,9 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
         ConfigError: ``indices`` is less than 1, or data sets that are concatenated have different metainfo.
     """
     cfg, most = _without_limit(_concatenating_classes(copy.deepcopy(dict(cfg))))
+    if isinstance(cfg.get("datasets"), Mapping):
+        parts = [(path, part) for path, part in inner_data_sets(cfg) if isinstance(part, Mapping)]
+        cfg = with_inner_data_sets(cfg, {path: build_dataset(part, where=f"{where}.{path}") for path, part in parts})
     try:
         dataset = _built(cfg)
     except (ValueError, TypeError) as error:
@@ -79,8 +84,7 @@ def _check_steps(cfg: Mapping) -> None:
     for step in steps if isinstance(steps, (list, tuple)) else []:
         if isinstance(step, Mapping):
             TRANSFORMS.build(copy.deepcopy(dict(step)))
-    inner = cfg.get("datasets", cfg.get("dataset"))
-    for one in inner if isinstance(inner, (list, tuple)) else [inner]:
+    for _, one in inner_data_sets(cfg):
         if isinstance(one, Mapping):
             _check_steps(one)
 
@@ -89,17 +93,12 @@ def _concatenating_classes(cfg: Any) -> Any:
     """Return a config whose ConcatDatasets accept other classes, which are compared by name after they are built."""
     if not isinstance(cfg, Mapping):
         return cfg
-    inner = {key: _concatenating_classes(cfg[key]) for key in ("dataset",) if key in cfg}
-    if isinstance(cfg.get("datasets"), list | tuple):
-        inner["datasets"] = [_concatenating_classes(part) for part in cfg["datasets"]]
-        if str(cfg.get("type")).rpartition(".")[2] == "ConcatDataset":
-            given = cfg.get("ignore_keys") or []
-            inner["ignore_keys"] = [
-                *([given] if isinstance(given, str) else given),
-                *_COMPARED,
-                "annotations",
-            ]  # a name for messages
-    return {**cfg, **inner}
+    made = with_inner_data_sets(cfg, {path: _concatenating_classes(part) for path, part in inner_data_sets(cfg)})
+    if str(cfg.get("type")).rpartition(".")[2] == "ConcatDataset":
+        given = cfg.get("ignore_keys") or []
+        # "annotations" is a name for messages
+        made["ignore_keys"] = [*([given] if isinstance(given, str) else given), *_COMPARED, "annotations"]
+    return made
 
 
 def _is_about_metainfo(error: Exception) -> bool:
@@ -144,6 +143,12 @@ def class_names(dataset: Any) -> tuple[str, ...] | None:
     return None if classes is None else tuple(classes)
 
 
+def classes_by_task(dataset: Any) -> dict[str, tuple[str, ...] | None]:
+    """Return the class names of each task of a joint data set, None without classes; empty for other data sets."""
+    by_task = (getattr(dataset, "metainfo", None) or {}).get(TASKS) or {}
+    return {task: tuple(meta["classes"]) if (meta or {}).get("classes") else None for task, meta in by_task.items()}
+
+
 def build_loader(
     cfg: Mapping, dataset: Any, *, seed: int, mp_cfg: Mapping | None = None, device: torch.device | None = None
 ) -> ZooLoader:
@@ -186,11 +191,16 @@ def build_loader(
 
 def _build_batches(cfg: dict, dataset: Any, seed: int) -> Any:
     dataset = _first_batches(cfg, dataset)
-    sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=False)
+    in_order = dict(type="DefaultSampler", shuffle=False)
+    if classes_by_task(dataset):
+        in_order = dict(type="JointSampler", mode="in_order")
+    sampler = cfg.pop("sampler", None) or in_order
     batch_sampler = cfg.pop("batch_sampler", None)
     batch_size, drop_last = cfg.pop("batch_size", 1), cfg.pop("drop_last", False)
     if isinstance(sampler, Mapping):
         sampler = DATA_SAMPLERS.build(dict(sampler), default_args=dict(dataset=dataset, seed=seed))
+    if batch_sampler is None and hasattr(sampler, "batches"):
+        return sampler.batches(batch_size, drop_last)
     if batch_sampler is None:
         return BatchSampler(sampler, batch_size, drop_last)
     if not isinstance(batch_sampler, Mapping):
@@ -205,6 +215,13 @@ def _first_batches(cfg: dict, dataset: Any) -> Any:
     count = cfg.pop("num_batch_per_epoch", None)
     if count is None:
         return dataset
+    if classes_by_task(dataset):
+        raise ConfigError(
+            "num_batch_per_epoch",
+            expected="a data set of one task",
+            found="several tasks",
+            advice="set length of JointSampler, in samples",
+        )
     return Subset(dataset, first_indices(dataset, count * cfg.get("batch_size", 1) * get_world_size()))
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmengine.config import Config
 
 from visionzoo.engine.class_names import MOST, Classes, Leaf, leaves, names_classes, with_leaves
-from visionzoo.engine.loaders import build_dataset, class_names
+from visionzoo.engine.loaders import build_dataset, class_names, classes_by_task
 from visionzoo.errors import DataError, nearest_name, some_of
 
 
@@ -25,21 +25,32 @@ class Numbered:
 
     Attributes:
         datasets: data set by split.
-        classes: class names in label order; None if the first data set has none.
+        classes: class names in label order; None if the first data set has none, and for several tasks.
         notes: sentences for the user.
         others: classes of initial weights if the data has other ones; the model cannot use what belongs to them.
+        by_task: class names of each task of joint data sets, None for a task without classes; empty for one task.
     """
 
     datasets: dict[str, Any]
     classes: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
     others: Classes | None = None
+    by_task: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+
+    def classes_of(self, task: str) -> tuple[str, ...] | None:
+        """Return the class names of a task in label order; None if it has no classes.
+
+        Example:
+            >>> Numbered({}, None, by_task={"classification": ("cat",)}).classes_of("classification")
+            ('cat',)
+        """
+        return self.by_task.get(task, self.classes)
 
 
 def build_numbered(
     cfg: Config,
     splits: Sequence[str],
-    learned: Classes | None = None,
+    learned: Classes | Mapping[Any, Classes] | None = None,
     *,
     fixed: bool = False,
     advice: str = "",
@@ -49,7 +60,7 @@ def build_numbered(
     Args:
         cfg: config of the run.
         splits: ``test``, or ``train`` and ``val``. If the weights set no order, the first data set does.
-        learned: classes of the weights, or None.
+        learned: classes of the weights, or None; by task for weights of several tasks.
         fixed: True if the data must have the classes of the weights, as in a test and in a resumed run. False for
             initial weights, whose order is used only if the data has the same classes.
         advice: what to do if the classes of the data do not match; "" for the usual advice.
@@ -65,23 +76,40 @@ def build_numbered(
         ('n01440764', 'n01443537')
     """
     by_head = bool(cfg.model.get("heads"))
-    first = None if by_head else learned  # weights state only the classes of one head
-    others = None
     datasets = {split: build_dataset(_config_of(cfg, split), where=_path_of(split)) for split in splits[:1]}
-    if first is not None and not fixed:
-        own = next(filter(None, (leaf.classes for leaf in _leaves(cfg, splits[0], datasets[splits[0]]))), None)
-        others = None if own is None or _are_same(first, own) else first
-        first = None if own is None or others is not None else _order_if_new(first, own)
+    own: dict[str | None, Classes] = {}
+    for leaf in _leaves(cfg, splits[0], datasets[splits[0]]):
+        if leaf.classes is not None:
+            own.setdefault(leaf.task, leaf.classes)
+    given: Mapping[Any, Classes] = (
+        learned if isinstance(learned, Mapping) else {} if learned is None or by_head else {None: learned}
+    )
+    first, others = (dict(given), None) if fixed else _followed(given, own)
     may_leave_out = names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     numbering = Numbering(first, by_head=by_head, may_leave_out=may_leave_out, advice=advice)
     for split in splits:
         if split not in datasets:
             datasets[split] = build_dataset(_config_of(cfg, split), where=_path_of(split))
         datasets[split] = numbering.applied(_config_of(cfg, split), datasets[split], _path_of(split))
-    classes = class_names(datasets[splits[0]])
-    if classes is not None and fixed and first is not None:
-        classes = first.names
-    return Numbered(datasets, classes, tuple(numbering.notes), others)
+    names = class_names(datasets[splits[0]])
+    if names is not None and fixed and None in first:
+        names = first[None].names
+    return Numbered(datasets, names, tuple(numbering.notes), others, classes_by_task(datasets[splits[0]]))
+
+
+def _followed(
+    learned: Mapping[Any, Classes], own: Mapping[str | None, Classes]
+) -> tuple[dict[str | None, Classes], Classes | None]:
+    """Return the classes of initial weights whose order is used, by task, and those that the data does not have.
+
+    Args:
+        learned: classes of the weights by task; the key of a model of one task is None.
+        own: classes of the training set by task.
+    """
+    known = {task: classes for task, classes in learned.items() if task in own}
+    same = {task: classes for task, classes in known.items() if _are_same(classes, own[task])}
+    first = {task: classes for task, classes in same.items() if not _is_same_order(classes, own[task])}
+    return first, None if None in same else known.get(None)
 
 
 def _path_of(split: str) -> str:
@@ -102,19 +130,18 @@ def _are_same(learned: Classes, own: Classes) -> bool:
     return None not in labels and len(labels) == len(learned.names)
 
 
-def _order_if_new(learned: Classes, own: Classes) -> Classes | None:
-    """Return the classes of the weights if the training set has the same ones in another order; else None."""
+def _is_same_order(learned: Classes, own: Classes) -> bool:
     labels = own.labels_in(learned)
-    return None if labels == list(range(len(labels))) else learned
+    return labels == list(range(len(labels)))
 
 
 class Numbering:
     """Numbers the classes of all data sets of a run alike.
 
     Args:
-        first: classes that set the order; None if the first data set sets it.
-        by_head: True if each of several heads has its own data set. Only data sets with the same names are then
-            numbered alike.
+        first: classes that set the order; None if the first data set sets it. For several tasks, a dict by task.
+        by_head: True if each of several heads has its own data set. Only data sets of one task, or without a task
+            those with the same names, are then numbered alike.
         may_leave_out: True if further classes of a data set are left out, because the config of training names the
             classes to use.
         advice: what to do about other classes; "" for the usual advice.
@@ -131,9 +158,15 @@ class Numbering:
     """
 
     def __init__(
-        self, first: Classes | None = None, *, by_head: bool = False, may_leave_out: bool = False, advice: str = ""
+        self,
+        first: Classes | Mapping[str | None, Classes] | None = None,
+        *,
+        by_head: bool = False,
+        may_leave_out: bool = False,
+        advice: str = "",
     ):
-        self._references = [] if first is None else [first]
+        given = first if isinstance(first, Mapping) else {} if first is None else {None: first}
+        self._references: dict[str | None, list[Classes]] = {task: [classes] for task, classes in given.items()}
         self._by_head, self._may_leave_out, self._advice = by_head, may_leave_out, advice
         self.notes: list[str] = []
 
@@ -152,9 +185,9 @@ class Numbering:
         for leaf in leaves(cfg, dataset, where):
             if leaf.classes is None:
                 continue
-            reference = self._reference_of(leaf.classes)
+            reference = self._reference_of(leaf, leaf.classes)
             if reference is None:
-                self._references.append(leaf.classes)
+                self._references.setdefault(leaf.task, []).append(leaf.classes)
             else:
                 changed |= self._renumbered(leaf, leaf.classes, reference)
         if not changed:
@@ -162,9 +195,10 @@ class Numbering:
         with _without_warnings():  # the first reading printed them
             return build_dataset(with_leaves(cfg, changed, where), where=where)
 
-    def _reference_of(self, own: Classes) -> Classes | None:
-        known = [other for other in self._references if not self._by_head or None not in own.labels_in(other)]
-        return known[0] if known else None
+    def _reference_of(self, leaf: Leaf, own: Classes) -> Classes | None:
+        is_by_names = self._by_head and leaf.task is None
+        known = self._references.get(leaf.task, [])
+        return next((other for other in known if not is_by_names or None not in own.labels_in(other)), None)
 
     def _renumbered(self, leaf: Leaf, own: Classes, reference: Classes) -> dict[str, Mapping[str, Any]]:
         """Return the new config of a leaf by its path; nothing if its labels are those of ``reference``."""

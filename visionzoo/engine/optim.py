@@ -84,6 +84,9 @@ class MixedPrecision(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
+        bare = getattr(model, "module", model)
+        if hasattr(bare, "loss_scale"):  # a weighting of several tasks computes gradients in the forward pass
+            bare.loss_scale = self.loss_scaler.get_scale()
         with super().optim_context(model), torch.autocast(self.device, dtype=self.cast_dtype):
             yield
 

@@ -15,7 +15,7 @@ import torch
 from mmengine.config import Config
 
 from visionzoo.config import LoadedConfig, config_text, load_config
-from visionzoo.config.data_parts import innermost
+from visionzoo.config.data_parts import innermost, tasks_of
 from visionzoo.config.files import display_path
 from visionzoo.config.options import OPTIONS, SOURCE
 from visionzoo.config.runs import limit_of, own_run, run_of
@@ -28,7 +28,7 @@ from visionzoo.engine.numbering import Numbered, build_numbered
 from visionzoo.engine.run_options import RunOptions, apply_options, has_averaging, limit_samples
 from visionzoo.engine.workdir import default_folder, free_folder, make_writable, resume_point, resumed_checkpoint
 from visionzoo.errors import ConfigError, some_of
-from visionzoo.models.class_counts import ClassCounts
+from visionzoo.models.class_counts import ClassCounts, Counts, counts_by_task
 from visionzoo.models.parameters import has_parameters
 from visionzoo.models.wiring import fill_model, with_replaced_parts
 from visionzoo.option_names import option
@@ -64,7 +64,8 @@ class RunPlan:
         device: device of the model.
         seed: seed of all random numbers.
         datasets: data set by split (``train``, ``val``, ``test``).
-        classes: class names of the first data set; None if it has no classes.
+        classes: class names of the first data set; None if it has no classes, and for several tasks.
+        classes_by_task: class names of each task of joint data sets, None for a task without classes; empty for one.
         ignore: patterns of initial weights that are not loaded.
         trained: names of the only tensors that a linear probe trains; None for every other training.
         weights: initial weights of training, or weights to test; None for training without initial weights, and for a
@@ -89,11 +90,21 @@ class RunPlan:
     seed: int
     datasets: Mapping[str, Any]
     classes: tuple[str, ...] | None
+    classes_by_task: Mapping[str, tuple[str, ...] | None]
     ignore: tuple[str, ...]
     trained: tuple[str, ...] | None
     weights: str | Path | None
     best_metric: Mapping[str, str]
     notes: tuple[str, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks of the config."""
+        return tasks_of(self.cfg)
+
+    def classes_of(self, task: str) -> tuple[str, ...] | None:
+        """Return the class names of a task; None if it has no classes."""
+        return self.classes_by_task.get(task, self.classes)
 
 
 @contextmanager
@@ -258,10 +269,11 @@ def _plan(
         seed=cfg.randomness.seed,
         datasets=MappingProxyType(data.datasets),
         classes=data.classes,
+        classes_by_task=MappingProxyType(dict(data.by_task)),
         ignore=(*options.ignore, *tuning.renewed),
         trained=tuning.trained,
         weights=weights,
-        best_metric=best_metric_of(cfg.get("task")),
+        best_metric=best_metric_of(tasks_of(cfg)),
         notes=(*notes, *data.notes, *tuning.notes),
     )
 
@@ -293,12 +305,18 @@ def _advice_on_classes(checkpoint: Path) -> str:
     return f"to train on other classes, start from the weights of the run: visionzoo train --weights {run} --data DIR"
 
 
-def _class_counts(data: Numbered, splits: Sequence[str], stated: int | None) -> ClassCounts | None:
+def _class_counts(data: Numbered, splits: Sequence[str], stated: int | None) -> Counts:
     """Return the class counts of a run. Its first data set states things and stuff if it has all classes.
 
     Raises:
-        ConfigError: the config states another number than the data.
+        ConfigError: the config states another number than the data, or one number for several tasks.
     """
+    meta = getattr(data.datasets[splits[0]], "metainfo", None)
+    if data.by_task:
+        if stated is not None:
+            where, advice = option("num_classes"), "set num_classes of a head"
+            raise ConfigError(where, expected="one task", found=", ".join(data.by_task), advice=advice)
+        return counts_by_task(meta)
     if data.classes is None:
         return None if stated is None else ClassCounts(stated)
     if stated is not None and stated != len(data.classes):
@@ -308,11 +326,11 @@ def _class_counts(data: Numbered, splits: Sequence[str], stated: int | None) -> 
             found=f"{stated}",
             advice="leave it out, or choose data with this number of classes",
         )
-    counts = ClassCounts.of(data.datasets[splits[0]].metainfo)
+    counts = ClassCounts.of(meta)
     return counts if counts is not None and counts.total == len(data.classes) else ClassCounts(len(data.classes))
 
 
-def _fill(loaded: LoadedConfig, num_classes: ClassCounts | None) -> None:
+def _fill(loaded: LoadedConfig, num_classes: Counts) -> None:
     """Write channels, strides and class counts into the config, so that the saved config is complete."""
     loaded.cfg.model = fill_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=num_classes)
     loaded.replaced.clear()
@@ -356,9 +374,7 @@ def _folder_of_test(loaded: LoadedConfig, options: RunOptions) -> Path:
     return default_folder(f"{loaded.name}_test") if run is None else run / "test"
 
 
-def _tuned(
-    loaded: LoadedConfig, options: RunOptions, data: Numbered, counts: ClassCounts | None, choice: Config
-) -> Tuning:
+def _tuned(loaded: LoadedConfig, options: RunOptions, data: Numbered, counts: Counts, choice: Config) -> Tuning:
     """Return what a training changes about its weights, and set the early stopping of a fine-tuning in the config."""
     tuning = tuning_of(loaded.cfg, options, data, counts)
     if stopping := early_stopping_of(loaded, options, data):

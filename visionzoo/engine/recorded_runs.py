@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config import load_config
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.config.files import SAVED
 from visionzoo.config.runs import facts_of, run_of
 from visionzoo.errors import InputError, ZooError
@@ -59,8 +60,7 @@ class RecordedRun:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks of the config; empty if it is not known."""
-        task = self.config.get("task") or ()
-        return (task,) if isinstance(task, str) else tuple(task)
+        return tasks_of(self.config)
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -90,6 +90,9 @@ def _collect(value: Any, path: str, found: dict[str, Any]) -> None:
     if isinstance(value, list | tuple):
         for number, each in enumerate(value):
             _collect(each, f"{path}.{number}", found)
+    elif isinstance(value, Mapping) and path.endswith(".datasets"):  # data sets by task
+        for task, each in value.items():
+            _collect(each, f"{path}.{task}", found)
     elif isinstance(value, Mapping):
         found |= {f"{path}.{key}": value[key] for key in _OF_DATA if key in value}
         for key in ("dataset", "datasets"):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.engine.card_numbers import card_numbers
 from visionzoo.engine.evidence import Collected
 from visionzoo.engine.measures import scalars
@@ -105,7 +106,7 @@ def _text(error: Exception) -> str:
 def _figures(task: str, evidence: Collected, plan: RunPlan, notes: list[str]) -> list[Figure]:
     """Return the figures of a task; one that cannot be drawn is missing, and a note states it."""
     records = evidence.in_order
-    drafts = _tried(lambda: task_of(task).figures(records, plan.classes), [], f"figures of {task} are", notes)
+    drafts = _tried(lambda: task_of(task).figures(records, plan.classes_of(task)), [], f"figures of {task} are", notes)
     figures = [_drawn(each, task, notes) for each in drafts]
     return [each for each in figures if each is not None]
 
@@ -138,16 +139,13 @@ def _about_examples(name: str, evidence: Collected) -> list[str]:
 
 
 def _facts(facts: Mapping[str, Any], plan: RunPlan) -> list[tuple[str, str]]:
-    dataset = plan.cfg.test_dataloader.dataset
-    data = shared_path(str(dataset.get("data_root") or dataset.get("type")))
-    split = next((shared_path(str(dataset[key])) for key in ("ann_file", "split", "name") if dataset.get(key)), "")
     weights = facts.get("weights")
     rows = [
         ("model", str(facts.get("name"))),
-        ("task", plan.cfg.task if isinstance(plan.cfg.task, str) else ", ".join(plan.cfg.task)),
+        ("task", ", ".join(plan.tasks)),
         ("config", shared_path(str(facts.get("config")))),
         ("weights", "none: the model has no parameters" if weights is None else shared_path(weights)),
-        ("data", f"{data}, {split}" if split else data),
+        *_data_facts(plan),
         ("samples", str(facts.get("samples"))),
         ("device", str(facts.get("device"))),
         ("date", time.strftime("%Y-%m-%d %H:%M %Z").strip()),
@@ -156,6 +154,20 @@ def _facts(facts: Mapping[str, Any], plan: RunPlan) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{name} {version}" for name, version in (facts.get("versions") or {}).items())),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def _data_facts(plan: RunPlan) -> list[tuple[str, str]]:
+    """Return the place of the data, or of the data of each task."""
+    dataset = plan.cfg.test_dataloader.dataset
+    by_task = joint_data_sets(dataset)
+    named = [(f"data of {task}", own) for task, own in by_task.items()] or [("data", dataset)]
+    return [(label, _place_of(own)) for label, own in named]
+
+
+def _place_of(dataset: Mapping[str, Any]) -> str:
+    data = shared_path(str(dataset.get("data_root") or dataset.get("type")))
+    split = next((shared_path(str(dataset[key])) for key in ("ann_file", "split", "name") if dataset.get(key)), "")
+    return f"{data}, {split}" if split else data
 
 
 def _measured(name: str, value: float, evaluator: Any, plan: RunPlan) -> Measured:

@@ -173,7 +173,8 @@ class ZooRunner(Runner):
         model = model.to(self.device)
         if self.strategy == "fsdp":
             return shard(model, self.device)
-        return DeviceDDP(model, self.device, **(model_wrapper_cfg or {}))
+        idle = bool(getattr(model, "has_idle_parts", False))
+        return DeviceDDP(model, self.device, **{"find_unused_parameters": idle, **(model_wrapper_cfg or {})})
 
     @property
     def bare_model(self) -> nn.Module:

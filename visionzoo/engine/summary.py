@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.runner import EpochBasedTrainLoop
 
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.config.files import display_path
 from visionzoo.config.image_size import size_in_use
 from visionzoo.engine.checkpoints import last_checkpoint
@@ -46,7 +47,7 @@ def conclude(runner: ZooRunner, name: str, note: Callable[[str], None]) -> None:
         note(f"\n{ended}")
     near = Path(display_path(folder))
     note(f"\n{_places(near, last, best, _reason(runner))}")
-    note(f"\nnext:\n{next_commands(near, _usage(runner.cfg.get('task')))}")
+    note(f"\nnext:\n{next_commands(near, _usage(tasks_of(runner.cfg)))}")
 
 
 def best_of(runner: ZooRunner) -> dict[str, Any] | None:
@@ -113,10 +114,9 @@ def next_commands(folder: Path, inputs: str = "IMAGES") -> str:
     return f"  visionzoo infer {run} {inputs}\n  visionzoo test {run}"
 
 
-def _usage(task: Any) -> str:
+def _usage(tasks: Sequence[str]) -> str:
     """Return the inputs of ``visionzoo infer`` for a task, or for the first one of several."""
-    first = task if isinstance(task, str) or not task else task[0]
-    return task_of(first).inputs.usage if first else "INPUTS"
+    return task_of(tasks[0]).inputs.usage if tasks else "INPUTS"
 
 
 def beginning(runner: ZooRunner, what: str) -> str:

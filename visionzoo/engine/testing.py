@@ -78,7 +78,7 @@ def test(loaded: LoadedConfig, **options: Any) -> dict[str, Any]:
 
 def _test(plan: RunPlan, folder: Path, predictor: Predictor) -> dict[str, Any]:
     """Test in this process. All objects built here are released on return, before the process group ends."""
-    evidence = EvidenceHook(_tasks_of(plan.cfg), plan.classes) if plan.options.report else None
+    evidence = EvidenceHook({task: plan.classes_of(task) for task in plan.tasks}) if plan.options.report else None
     with kept_if_it_works(folder):
         runner = make_runner(
             plan,
@@ -111,10 +111,6 @@ def _measuring_hooks(cfg: Config) -> dict[str, Any]:
     given = dict(cfg.get("default_hooks") or {})
     logger = given.get("logger", dict(type="LoggerHook"))
     return dict(param_scheduler=None, checkpoint=None, sampler_seed=None, logger=logger)
-
-
-def _tasks_of(cfg: Config) -> tuple[str, ...]:
-    return (cfg.task,) if isinstance(cfg.task, str) else tuple(cfg.task)
 
 
 def _run(

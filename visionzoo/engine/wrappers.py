@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from visionzoo.errors import ConfigError
 from visionzoo.registry import MODEL_WRAPPERS
 
 STRATEGIES = ("ddp", "fsdp")
@@ -53,7 +54,18 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
 
     torch cannot shard parameters without a dimension (mmcv's ``Scale``). Every process keeps them whole, and their
     gradients are averaged after each backward pass.
+
+    Raises:
+        ConfigError: the weighting of the losses reads gradients of the trunk.
     """
+    weighting = getattr(model, "loss_weighting", None)
+    if getattr(weighting, "USES_GRADIENTS", False):
+        raise ConfigError(
+            "model.loss_weighting",
+            expected="a weighting without gradients of the trunk for sharded parameters",
+            found=type(weighting).__name__,
+            advice="use FixedWeights or UncertaintyWeighting, or env_cfg.dist_cfg.strategy='ddp'",
+        )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 

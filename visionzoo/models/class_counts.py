@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mmengine.config import ConfigDict
 
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, THINGS, Part
 from visionzoo.errors import ConfigError, DataError, some_of
+from visionzoo.models.library_heads import finds_objects
 from visionzoo.models.part_configs import dense_heads, fill, listed, name_of, parts_in, resolved, takes
+from visionzoo.structures.task_sample import TASKS
 
 # Numbers of classes if config, data set and checkpoint state none: those of COCO for mmdet, of ADE20K for mmseg.
 _COCO_CLASSES, _COCO_STUFF, _ADE20K_CLASSES = 80, 53, 150
@@ -85,25 +87,50 @@ class ClassCounts:
         return cls(len(names), len(things))
 
 
-def as_counts(classes: int | ClassCounts | None) -> ClassCounts | None:
+def counts_by_task(meta: Any) -> dict[str, ClassCounts]:
+    """Return the counts of each task in the metainfo of a joint data set, or of a checkpoint of several tasks.
+
+    Tasks without classes are left out; the result is empty for data of one task.
+
+    Raises:
+        DataError: the ``classes`` of a task are not its things followed by its stuff.
+
+    Example:
+        >>> counts_by_task({"tasks": {"lanes": {}, "detection": {"classes": ["car", "bus"]}}})
+        {'detection': ClassCounts(total=2, things=None)}
+    """
+    by_task = meta.get(TASKS) if isinstance(meta, Mapping) else None
+    found = {task: ClassCounts.of(own) for task, own in by_task.items()} if isinstance(by_task, Mapping) else {}
+    return {task: counts for task, counts in found.items() if counts is not None}
+
+
+# The counts of one data set, or those of the data set of each task, whose name is that of a head.
+Counts = ClassCounts | Mapping[str, ClassCounts] | None
+
+
+def as_counts(classes: int | Counts) -> Counts:
     """Return a number of classes as :class:`ClassCounts`."""
     return ClassCounts(classes) if isinstance(classes, int) else classes
 
 
-def fill_class_counts(model: ConfigDict, counts: ClassCounts | None) -> None:
+def fill_class_counts(model: ConfigDict, given: Counts) -> None:
     """Fill in the class counts of all heads of a model.
 
     Args:
         model: the ``model`` of a config. It is changed.
-        counts: those of the data; None if they are unknown. Then auxiliary heads get the number of the main head.
+        given: those of the data, or of the data of each task; None if they are unknown. Then auxiliary heads get the
+            number of the main head.
 
     Raises:
-        ConfigError: a head, other than one of several ``heads``, has a number that differs from that of the data set,
-            or an argument for classes that it does not use.
+        ConfigError: a head has a number that differs from that of its data set, or an argument for classes that it does
+            not use. Data that do not name their task do not decide the number of one of several ``heads``.
     """
     main = model.get("head") or model.get("decode_head")
     stated = main.get("num_classes") if isinstance(main, Mapping) else None
     for path, head, part in _heads(model):
+        counts = given.get(path.removeprefix("model.heads.")) if isinstance(given, Mapping) else given
+        if isinstance(given, Mapping):
+            part = replace(part, named=False)  # the counts are those of this head
         if takes(head, "num_things_classes"):
             _fill_things_and_stuff(head, counts, path)
             _fill_class_weight(head, path)
@@ -128,7 +155,8 @@ def _fill_one_number(
     kind = resolved(head)
     of_library = _ADE20K_CLASSES if kind.__module__.startswith("mmseg.") else _COCO_CLASSES
     usual = of_main_head or getattr(kind, "USUAL_CLASSES", of_library)
-    count = None if counts is None else counts.of_objects if part.classes == THINGS else counts.total
+    of_objects = part.classes == THINGS or finds_objects(kind)
+    count = None if counts is None else counts.of_objects if of_objects else counts.total
     given = head.setdefault("num_classes", count or usual)
     # Each of several ``heads`` can have another data set, and therefore another number of classes.
     if count is not None and given != count and not part.named:

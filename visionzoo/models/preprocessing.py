@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -71,7 +71,8 @@ class TaskPreprocessor(BaseDataPreprocessor):
         """Return ``inputs`` (N, C, H, W) float32 and ``data_samples``, a list of B samples or None without samples.
 
         N is the sum of the group sizes, B the number of samples. The metainfo of each sample receives ``group_size``,
-        ``pad_shape``, ``batch_input_shape`` and, if it is missing, ``img_shape``.
+        ``pad_shape``, ``batch_input_shape`` and, if it is missing, ``img_shape``. As in mmdet, ``pad_shape`` is the
+        size of the sample rounded up to multiples of ``pad_size_divisor``, and ``batch_input_shape`` that of the batch.
         """
         data = self.cast_data(dict(data))
         samples = data.get("data_samples")
@@ -81,7 +82,7 @@ class TaskPreprocessor(BaseDataPreprocessor):
         ]
         batch = self._stacked(groups)
         if samples is not None:
-            _tell(samples, groups, tuple(batch.shape[2:]))
+            _tell(samples, groups, tuple(batch.shape[2:]), self.pad_size_divisor)
         for augment in self.batch_augments if training and samples is not None else ():
             batch, samples = augment(batch, samples)
         return {"inputs": batch, "data_samples": samples}
@@ -115,9 +116,8 @@ class TaskPreprocessor(BaseDataPreprocessor):
                 found=f"{found}",
                 advice="give all groups one size, or use groups='batch'",
             )
-        divisor = self.pad_size_divisor
         sides = [max(group.shape[axis] for group in groups) for axis in range(2, groups[0].ndim)]
-        target = [-(-side // divisor) * divisor for side in sides]
+        target = _multiples(sides, self.pad_size_divisor)
         return torch.cat([_padded(group, target, self.pad_value) for group in groups])
 
 
@@ -165,8 +165,14 @@ def _padded(group: Tensor, target: Sequence[int], value: float) -> Tensor:
     return nn.functional.pad(group, widths, value=value)
 
 
-def _tell(samples: Sequence[TaskSample], groups: Sequence[Tensor], size: tuple[int, ...]) -> None:
+def _tell(samples: Sequence[TaskSample], groups: Sequence[Tensor], size: tuple[int, ...], divisor: int) -> None:
     for sample, group in zip(samples, groups, strict=True):
-        sample.set_metainfo({"group_size": len(group), "batch_input_shape": size, "pad_shape": size})
+        padded = _multiples(group.shape[2:], divisor)
+        sample.set_metainfo({"group_size": len(group), "batch_input_shape": size, "pad_shape": padded})
         if "img_shape" not in sample.metainfo:
             sample.set_metainfo({"img_shape": tuple(group.shape[2:])})
+
+
+def _multiples(sides: Iterable[int], divisor: int) -> tuple[int, ...]:
+    """Return each side rounded up to a multiple of ``divisor``."""
+    return tuple(-(-side // divisor) * divisor for side in sides)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head
-from visionzoo.registry import MODELS
+from visionzoo.models.library_heads import build_head
 from visionzoo.structures.batch import Batch
 from visionzoo.structures.task_sample import TaskSample, group_sizes
 
@@ -51,14 +51,14 @@ def build_heads(heads: Any) -> ModuleDict:
                 found=f"{name!r}",
                 advice="rename the head",
             )
-    return ModuleDict({name: MODELS.build(dict(cfg)) for name, cfg in heads.items()})
+    return ModuleDict({name: build_head(cfg) for name, cfg in heads.items()})
 
 
 def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) -> dict[str, list[int] | None]:
     """Return the indices of the samples of each head, by name; None if the head receives all samples.
 
-    A sample with a ``task`` in its metainfo is passed only to the head of that name, every other sample to all heads.
-    The result has no entry for a head without samples.
+    A sample with a ``task`` in its metainfo is passed only to the head of that name, and one with ``heads`` only to the
+    heads of these names. Every other sample is passed to all heads. The result has no entry for a head without samples.
 
     Raises:
         DataError: no head has the name of a sample's task.
@@ -72,9 +72,14 @@ def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) 
     """
     if samples is None:
         return dict.fromkeys(names)
-    tasks = [_task_of(sample, names) for sample in samples]
-    chosen = {name: [i for i, task in enumerate(tasks) if task in (None, name)] for name in names}
-    return {name: None if len(indices) == len(tasks) else indices for name, indices in chosen.items() if indices}
+    own = [_heads_of(sample, names) for sample in samples]
+    chosen = {name: [i for i, heads in enumerate(own) if name in heads] for name in names}
+    return {name: None if len(indices) == len(own) else indices for name, indices in chosen.items() if indices}
+
+
+def _heads_of(sample: TaskSample, names: Sequence[str]) -> Sequence[str]:
+    task = _task_of(sample, names)
+    return sample.metainfo.get("heads", names) if task is None else (task,)
 
 
 def _task_of(sample: TaskSample, names: Sequence[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, Part
 from visionzoo.errors import ConfigError, DataError
 from visionzoo.models.calling import run_head, run_part, run_text_encoder, warn_of_former_heads
+from visionzoo.models.joint_losses import build_weighting, combined_loss, with_combined_loss
+from visionzoo.models.library_heads import build_head
 from visionzoo.models.preprocessing import unnormalised
 from visionzoo.models.several_heads import Share, build_heads, joined, shares_of
 from visionzoo.models.tiling import dense_by_tiles, tiling_of
@@ -34,8 +36,11 @@ class TaskModel(BaseModel):
     ``head.predict(feats, batch)``. A backbone or neck receives the batch as second argument if its ``forward`` has a
     parameter called ``batch``.
 
+    Heads of mmdet and mmseg are heads as well, see :mod:`visionzoo.models.library_heads`.
+
     Several heads share one forward pass of backbone and neck. A sample with a ``task`` in its metainfo is passed only
-    to the head of that name. Every other sample is passed to all heads.
+    to the head of that name, and one with ``heads`` only to the heads of these names. Every other sample is passed to
+    all heads.
 
     Args:
         backbone: config of the backbone, which maps images (N, 3, H, W) to a tuple of feature maps.
@@ -56,11 +61,13 @@ class TaskModel(BaseModel):
             ``predict``, samples with equal ``shared_image`` in their metainfo are such an image.
         heads: configs of several heads by name, instead of ``head``: ``dict(lanes=dict(type=...), ...)``. If the config
             lists several tasks, each of them needs a head with its name.
+        loss_weighting: how the losses of ``heads`` become one number, such as ``dict(type="FixedWeights")``; see
+            :mod:`visionzoo.losses.weighting`. None: their sum.
 
     Raises:
         ConfigError: neither or both of ``head`` and ``heads`` are given, or one is not a dict; ``tile`` is set for a
-            head without a dense map or for a model with a text encoder, or is too small for two margins; in
-            ``forward``, ``mode`` is unknown.
+            head without a dense map or for a model with a text encoder, or is too small for two margins;
+            ``loss_weighting`` without ``heads``; in ``forward``, ``mode`` is unknown.
         DataError: in ``forward``, a sample has no phrase for the text encoder, or no head has the name of its task.
 
     Example:
@@ -81,6 +88,7 @@ class TaskModel(BaseModel):
         "heads": Part(HEAD, named=True, instead_of="head"),
         "auxiliary_head": Part(AUXILIARY_HEAD, listed=True),
         "text_encoder": Part("text encoder"),
+        "loss_weighting": Part("loss weighting"),
     }
 
     def __init__(
@@ -95,25 +103,33 @@ class TaskModel(BaseModel):
         init_cfg: Any = None,
         text_encoder: Mapping | None = None,
         heads: Mapping[str, Mapping] | None = None,
+        loss_weighting: Mapping | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
         self.backbone = MODELS.build(dict(backbone))
         self.neck = None if neck is None else MODELS.build(dict(neck))
         _check_heads(head, heads)
-        self.head: Any = None if head is None else MODELS.build(dict(head))
+        self.head: Any = None if head is None else build_head(head)
         self.heads: Any = None if heads is None else build_heads(heads)
         listed = [auxiliary_head] if isinstance(auxiliary_head, Mapping) else list(auxiliary_head or ())
-        self.auxiliary_head = nn.ModuleList(MODELS.build(dict(cfg)) for cfg in listed)
+        self.auxiliary_head = nn.ModuleList(build_head(cfg) for cfg in listed)
         self.text_encoder = None if text_encoder is None else MODELS.build(dict(text_encoder))
         warn_of_former_heads([*self.main_heads(), *self.auxiliary_head])
         whole: Any = self.head if self.heads is None else self.heads
         self.tiling = tiling_of(test_cfg, whole, self.text_encoder)
+        self.loss_weighting = build_weighting(loss_weighting, heads, [name for name, _ in self._trunk()])
+        self.loss_scale = 1.0  # a gradient scaler sets its factor here
 
     @property
     def with_neck(self) -> bool:
         """True if the model has a neck."""
         return self.neck is not None
+
+    @property
+    def has_idle_parts(self) -> bool:
+        """True if a batch may train only some of the heads, so that several processes must look for unused parts."""
+        return self.heads is not None and len(self.heads) > 1
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None, mode: str = "tensor"
@@ -126,11 +142,11 @@ class TaskModel(BaseModel):
             mode: ``tensor``, ``loss`` or ``predict``.
 
         Returns:
-            ``tensor``: the raw outputs of the head. ``loss``: a dict of scalars. ``predict``: the samples with
-            predictions. With several heads, ``tensor`` returns a dict of outputs by head, and the name of each loss
-            begins with the name of its head and a dot. ``predict`` returns samples with one field per head; the field
-            is a sample with the predictions of that head. If a sample has a ``task``, the predictions are direct fields
-            of the sample.
+            ``tensor``: the raw outputs of the head. ``loss``: a dict of scalars; with a ``loss_weighting`` also the
+            weights, and the number to minimise as ``combined``. ``predict``: the samples with predictions. With several
+            heads, ``tensor`` returns a dict of outputs by head, and the name of each loss begins with the name of its
+            head and a dot. ``predict`` returns samples with one field per head; the field is a sample with the
+            predictions of that head. If a sample has a ``task``, the predictions are direct fields of the sample.
 
         Raises:
             ConfigError: ``mode`` is unknown.
@@ -170,6 +186,8 @@ class TaskModel(BaseModel):
     def graph_outputs(self, inputs: Tensor, sizes: Tensor, text: TextStates | None = None) -> dict[str, Tensor]:
         """Return the results as tensors, for an exported graph; see ``graph_outputs`` of the head.
 
+        With several heads, the names begin with the name of the head and a dot.
+
         Args:
             inputs: (B, C, H, W), preprocessed.
             sizes: (B, 2) int64, height and width of each image without padding.
@@ -177,7 +195,11 @@ class TaskModel(BaseModel):
         """
         batch = Batch(inputs, text=text, unnormalised=partial(unnormalised, self.data_preprocessor))
         batch = self._with_encode(batch)
-        return self.head.graph_outputs(self._encoded(batch), batch, sizes)
+        feats = self._encoded(batch)
+        if self.heads is None:
+            return self.head.graph_outputs(feats, batch, sizes)
+        found = {name: head.graph_outputs(feats, batch, sizes) for name, head in self.heads.items()}
+        return {f"{name}.{key}": value for name, own in found.items() for key, value in own.items()}
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """Return the feature maps that the heads read."""
@@ -207,7 +229,22 @@ class TaskModel(BaseModel):
         for number, head in enumerate(self.auxiliary_head):
             prefix = "aux" if len(self.auxiliary_head) == 1 else f"aux_{number}"
             losses |= _named(prefix, run_head(head, "loss", feats, batch))
-        return losses
+        if self.loss_weighting is None:
+            return losses
+        return with_combined_loss(losses, self.loss_weighting, dict(self._trunk()), self.loss_scale)
+
+    def parse_losses(self, losses: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the number to minimise, and the numbers for the log."""
+        combined, others = combined_loss(losses)
+        total, logged = super().parse_losses(others)
+        return (total, logged) if combined is None else (combined, {**logged, "loss": combined})
+
+    def _trunk(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield name and value of each trained parameter that all heads share."""
+        for name in ("backbone", "neck", "text_encoder"):
+            part = getattr(self, name)
+            named = () if part is None else part.named_parameters(prefix=name)
+            yield from ((key, value) for key, value in named if value.requires_grad)
 
     def _raw_outputs(self, feats: tuple[Tensor, ...], batch: Batch) -> dict[str, Any]:
         return {name: share.run("forward") for name, share in self._shares(feats, batch).items()}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError
-from visionzoo.models.class_counts import ClassCounts, as_counts, fill_class_counts
+from visionzoo.models.class_counts import Counts, as_counts, fill_class_counts
 from visionzoo.models.meta_device import meta_device
 from visionzoo.models.part_configs import (
     dense_heads,
@@ -74,7 +74,7 @@ class Levels:
 
 
 def build_model(
-    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | ClassCounts | None = None
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | Counts = None
 ) -> nn.Module:
     """Build a model whose channels and strides follow from its backbone.
 
@@ -82,8 +82,8 @@ def build_model(
         model_cfg: the ``model`` of a config. It is not changed.
         replaced: configs that ``--cfg-options`` replaced, by path (``model.backbone``); see :func:`fill_model`.
         num_classes: number of classes of the data set, for heads without ``num_classes``, or its numbers of things and
-            stuff. None: the ``USUAL_CLASSES`` of the head, or else those of COCO; see
-            :mod:`visionzoo.models.class_counts`.
+            stuff; for several tasks, a dict of them by task. None: the ``USUAL_CLASSES`` of the head, or else those of
+            COCO; see :mod:`visionzoo.models.class_counts`.
 
     Raises:
         ConfigError: a value in the config differs from the derived one, or two parts do not fit together.
@@ -99,7 +99,7 @@ def build_filled(model_cfg: Mapping) -> nn.Module:
 
 
 def fill_model(
-    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | ClassCounts | None = None
+    model_cfg: Mapping, *, replaced: Mapping[str, Mapping] | None = None, num_classes: int | Counts = None
 ) -> ConfigDict:
     """Return a copy of ``model_cfg`` with every channel, stride and class count filled in.
 

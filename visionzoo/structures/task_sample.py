@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+
+from visionzoo.structures.task_meta import TASKS as TASKS
 
 
 class TaskSample(BaseDataElement):
@@ -17,8 +20,11 @@ class TaskSample(BaseDataElement):
 
     - ``img_path``: path of the image; None for images in memory.
     - ``ori_shape``, ``img_shape``: (H, W) in pixels of the original image and of the image after the pipeline.
-    - ``pad_shape``, ``batch_input_shape``: (H, W) after padding; the preprocessor sets both.
+    - ``pad_shape``, ``batch_input_shape``: (H, W) of the image, and of the batch, after padding; the preprocessor sets
+      both.
     - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair or several crops.
+    - ``task``: task whose ground truth the sample has, in a model of several tasks; without it, it has that of all.
+    - ``heads``: names of the heads that predict the sample; without it, all heads do.
     - ``phrase``: description of the object that a referring model must find.
 
     Example:
@@ -27,6 +33,21 @@ class TaskSample(BaseDataElement):
         >>> sample.gt_label, sample.img_path
         (tensor(1), 'a.png')
     """
+
+
+def is_of_task(sample: Any, task: str) -> bool:
+    """Return True if a sample has the ground truth of a task: its metainfo names this task, or none.
+
+    Args:
+        sample: a data element, or a dict as metrics receive it.
+        task: name of a task.
+
+    Example:
+        >>> is_of_task(TaskSample(metainfo=dict(task="lanes")), "counting"), is_of_task({}, "counting")
+        (False, True)
+    """
+    named = sample.get("task") if isinstance(sample, Mapping) else sample.metainfo.get("task")
+    return named is None or named == task
 
 
 def sample_of_task(sample: BaseDataElement, task: str) -> BaseDataElement:
@@ -40,7 +61,7 @@ def sample_of_task(sample: BaseDataElement, task: str) -> BaseDataElement:
         [0.5]
     """
     own = sample.get(task)
-    return own if isinstance(own, TaskSample) else sample
+    return own if isinstance(own, BaseDataElement) else sample
 
 
 def group_sizes(samples: Sequence[TaskSample]) -> list[int]:

@@ -169,6 +169,20 @@ def gather(value: T) -> list[T]:
     return everyone or []
 
 
+def averaged(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the mean of a tensor over all processes. Every process must call this.
+
+    Example:
+        >>> averaged(torch.tensor([1.0, 2.0]))
+        tensor([1., 2.])
+    """
+    if world_size() == 1:
+        return tensor
+    total = tensor.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
 def share_buffers(model: torch.nn.Module) -> None:
     """Send the buffers of the first process (running statistics of norms) to all, so that all test the same model."""
     if world_size() == 1:

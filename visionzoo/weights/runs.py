@@ -20,7 +20,7 @@ from typing import Any
 from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.files import no_run
 from visionzoo.config.runs import run_of
-from visionzoo.errors import CheckpointError, ConfigError, article_of, some_of
+from visionzoo.errors import CheckpointError, ConfigError, ZooError, article_of, some_of
 from visionzoo.weights.choosing import is_released
 from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_model
 
@@ -28,6 +28,8 @@ from visionzoo.weights.hub_model import hub_model, is_hub_model, name_of_hub_mod
 AGAIN = '`visionzoo infer {run} INPUT`, or Inferencer("{run}")'
 # Entries of a model on which its tensors do not depend.
 _NOT_TENSORS = ("init_cfg", "train_cfg", "test_cfg", "data_preprocessor")
+# Entries that differ if a model has further heads: the fusion of queries has no tensors.
+_OF_HEADS = ("auxiliary_head", "loss_weighting", "panoptic_fusion_head")
 
 
 def load_with_weights(
@@ -38,6 +40,7 @@ def load_with_weights(
     tiny: bool = False,
     options: Iterable[str] | Mapping[str, Any] = (),
     allow_new: bool = False,
+    other_heads: bool = False,
 ) -> LoadedConfig:
     """Load the config for a model and its weights.
 
@@ -47,6 +50,7 @@ def load_with_weights(
         weights: a file, the folder of a run, an address or None.
         again: advice for an error: the command that works with the folder of the run, ``visionzoo infer {run} INPUT``.
         tiny, options, allow_new: see :func:`visionzoo.config.load_config`.
+        other_heads: True if the config may have other heads than the run on the same trunk, for a training.
 
     Returns:
         The config. Its ``notes`` state which config is used if two differ.
@@ -79,7 +83,7 @@ def load_with_weights(
     if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
         return named
     own = load_config(run, options=options, allow_new=allow_new)
-    _require_same_model(named, own, again)
+    _require_same_model(named, own, again, other_heads)
     if own.name != named.name or Path(name).exists():
         named.notes.append(f"{named.source} is used with the weights of {run}")
         return named
@@ -130,8 +134,10 @@ def _run_of_weights(weights: str | os.PathLike | None) -> Path | None:
     return run_of(path) if path is not None and path.exists() else None
 
 
-def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> None:
-    difference = diff_configs(_tensor_settings(named), _tensor_settings(own))
+def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str, other_heads: bool) -> None:
+    both = _of_common_heads(named, own) if other_heads else None
+    both = both or (_tensor_settings(named), _tensor_settings(own))
+    difference = diff_configs({"model": both[0]}, {"model": both[1]})
     if difference:
         paths = {**difference.changed, **difference.only_first, **difference.only_second}
         kind = "the full one, not that of --tiny" if own.tiny and not named.tiny else "another one"
@@ -143,10 +149,25 @@ def _require_same_model(named: LoadedConfig, own: LoadedConfig, again: str) -> N
         )
 
 
+def _of_common_heads(named: LoadedConfig, own: LoadedConfig) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return both models as task models with the heads that both have; None if one has another form."""
+    from visionzoo.models.heads_by_name import heads_by_name  # imports torch
+
+    try:
+        models = [heads_by_name(_tensor_settings(each), each.cfg.get("task") or ()).model for each in (named, own)]
+    except ZooError:
+        return None
+    common = [name for name in models[0]["heads"] if name in models[1]["heads"]]
+    first, second = (
+        _without({**model, "heads": {name: model["heads"][name] for name in common}}, _OF_HEADS) for model in models
+    )
+    return first, second
+
+
 def _tensor_settings(loaded: LoadedConfig) -> dict[str, Any]:
     from visionzoo.models.wiring import with_replaced_parts  # imports torch
 
-    return {"model": _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)}
+    return _without(with_replaced_parts(loaded.cfg.model, loaded.replaced), _NOT_TENSORS)
 
 
 def _without(value: Any, keys: tuple[str, ...]) -> Any:

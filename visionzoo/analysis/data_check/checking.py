@@ -24,6 +24,7 @@ from visionzoo.analysis.data_check.images import (
 from visionzoo.analysis.data_check.records import WARNINGS, Records, read_records
 from visionzoo.analysis.data_check.report import Report
 from visionzoo.analysis.data_check.sources import SPLITS, Source, image_files, leaves, unread_files
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.datasets.issues import Examined, Issue, issue_of
 from visionzoo.errors import ZooError, counted
 from visionzoo.models.wiring import fill_model
@@ -112,8 +113,7 @@ def _check_source(source: Source, report: Report, options: Options) -> None:
     for issue in source.issues:
         report.add("data", issue)
     facts = _image_facts(splits, report, options)
-    tasks = source.cfg.get("task") or ()
-    for name in [tasks] if isinstance(tasks, str) else tasks:
+    for name in tasks_of(source.cfg):
         _ask_task(task_of(name), source, splits, facts, report, options)
     _add_reader_issues(splits, report)
     _add_tables(source, splits, facts, report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from visionzoo.analysis.data_check.records import listening
 from visionzoo.config import LoadedConfig, load_config
-from visionzoo.config.data_parts import innermost
+from visionzoo.config.data_parts import LOADERS, config_of_task, innermost, joint_data_sets, tasks_of
 from visionzoo.datasets.issues import Issue
 from visionzoo.datasets.layouts._base import ALL, Found, Layout, Split
 from visionzoo.datasets.layouts._choosing import place_of
@@ -43,9 +43,12 @@ class Source:
     error: ZooError | None = None
 
 
-def source_of_config(loaded: LoadedConfig) -> Source:
-    """Return the data sets of a config."""
-    return Source(loaded.source, None, loaded.cfg)
+def sources_of_config(loaded: LoadedConfig) -> list[Source]:
+    """Return the data sets of a config, for each of its tasks if they have data sets of their own."""
+    cfg, tasks = loaded.cfg, tasks_of(loaded.cfg)
+    if not any(joint_data_sets((cfg.get(loader) or {}).get("dataset")) for loader in LOADERS):
+        return [Source(loaded.source, None, cfg)]
+    return [Source(task, None, config_of_task(cfg, task)) for task in tasks]
 
 
 def sources_of_folder(folder: str | Path) -> list[Source]:
