@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from visionzoo.cli import main
 from visionzoo.config import load_config
 from visionzoo.engine.merging import merge_runs
 from visionzoo.errors import CheckpointError, ConfigError, InputError, OutputError
-from visionzoo.inference.inferencer import Inferencer
 from visionzoo.weights.loading import read_weights
+from visionzoo.zoo import get_model
 
 BASE = Path(__file__).parents[2] / "configs" / "_base_"
 TRUNK = """
@@ -89,10 +88,9 @@ def test_the_result_has_the_weights_of_all_runs() -> None:
 
 def test_predictions_are_those_of_the_runs() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (75, 101, 3), np.uint8)
-    Image.fromarray(pixels).save("image.png")
-    joint = Inferencer("all", device="cpu").model.eval()
+    joint = get_model("all")
     for task in CONFIGS:
-        alone = Inferencer(task, device="cpu").model.eval()
+        alone = get_model(task)
         data = batch_of(task, pixels)
         with torch.no_grad():
             expected, found = alone.test_step(data)[0], joint.test_step(batch_of(task, pixels))[0].get(task)
