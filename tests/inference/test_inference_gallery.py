@@ -14,9 +14,12 @@ from static_page import StaticPage
 
 from visionzoo.datasets.volume_pairs import read_pair
 from visionzoo.errors import InputError
+from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.gallery import Entries
-from visionzoo.inference.inferencer import Prediction
+from visionzoo.inference.predictions import Prediction
+from visionzoo.inference.readers import Reader
 from visionzoo.inference.resuming import remove_old_results
+from visionzoo.inference.selecting import Selection
 from visionzoo.inference.writing import PredictionWriter
 from visionzoo.structures.class_scores import class_scores_of
 from visionzoo.structures.counts import CrowdCount
@@ -25,6 +28,7 @@ from visionzoo.structures.lanes import Lanes
 from visionzoo.structures.referred_masks import referred_mask_of
 from visionzoo.structures.saliency_maps import SaliencyMap
 from visionzoo.structures.semantic_maps import SemanticMap
+from visionzoo.tasks import task_of
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import Frame, Video
 from visionzoo.tasks.registration import registration_of
@@ -69,9 +73,10 @@ def failed(task, name):
 def written(out, predictions, *, images=(), earlier=None, gallery=True):
     """Write predictions as a run does, without a model; return the writer."""
     task = predictions[0].task
+    readers = {task: Reader(task, task_of(task), TaskClasses(NAMES), Selection(0.0, {}))}
     model = SimpleNamespace(
-        task=task, name="toy", model=None, weights=None, is_untrained=True, step="", device="cpu",
-        class_names=NAMES, category_ids=None, form={"name": "exact"},
+        readers=readers, name="toy", model=None, weights=None, is_untrained=True, step="", device="cpu",
+        form={"name": "exact"},
     )  # fmt: skip
     out.mkdir(exist_ok=True)
     with PredictionWriter(out, model, images, gallery=gallery, earlier=earlier) as writer:

@@ -206,7 +206,7 @@ def test_a_threshold_of_the_model_is_stated(run, image, capsys):
 
 def test_a_threshold_of_the_model_that_the_config_leaves_out():
     model = SimpleNamespace(head=SimpleNamespace(exist_threshold=0.5, rows=object()))
-    found = model_thresholds(task_of("lanes"), {"model": {"head": {}}}, model)
+    found = model_thresholds("lanes", {"model": {"head": {}}}, model)
     assert found == {"model.head.exist_threshold": 0.5}
 
 

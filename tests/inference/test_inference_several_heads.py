@@ -4,7 +4,6 @@ import pytest
 from inference_scenes import scene
 
 from visionzoo import Inferencer
-from visionzoo.errors import ConfigError
 
 HEADS = {
     "classification": {"type": "ClassificationHead"},
@@ -24,7 +23,8 @@ def test_the_named_task_is_predicted(task, field):
     assert field in record["result"]
 
 
-def test_two_tasks_at_once_are_refused():
-    expected = "task: expected one task for inference, found classification, counting; choose one with the option "
-    with pytest.raises(ConfigError, match=expected):
-        inferencer(["classification", "counting"])
+def test_two_tasks_at_once_are_predicted():
+    record = inferencer(["classification", "counting"]).one(scene(50, 71)).record()
+    assert record["task"] == ["classification", "counting"]
+    assert "labels" in record["result"]["classification"]
+    assert "count" in record["result"]["counting"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -106,6 +107,23 @@ def test_several_tasks_and_names_that_are_not_utf8(tmp_path: Path) -> None:
     StaticPage(path).require_sound()
     assert (tmp_path / "report" / "lanes_curve.png").is_file()
     assert "samples with the largest errors (counting)" in text
+
+
+def test_each_of_several_tasks_has_a_section(tmp_path: Path) -> None:
+    report = sample_report(tasks=("lanes", "counting"))
+    stated = [Stated("lanes/F1", "CULane", "70 percent", "measured 2026", None, False, None, "not compared")]
+    tables = {"counting/levels": [{"class": "many", "MAE": 3.0}]}
+    path = write_run_report(tmp_path, replace(report, stated=stated, tables=tables))
+    headings = re.findall(r"<h([234])>([^<]*)</h", path.read_text())
+    shown = [(int(level), text.partition(" &lt;")[0]) for level, text in headings]
+    samples = "The 2 samples with the largest errors"
+    assert shown == [
+        (2, "Metrics"), (2, "Beside the model card"),
+        (2, "lanes"), (3, "Beside the model card"), (3, "Figures"), (4, "Curve"), (3, f"{samples} (lanes)"),
+        (2, "counting"), (3, "By class"), (3, "Figures"), (4, "Curve"), (3, f"{samples} (counting)"),
+    ]  # fmt: skip
+    text = (tmp_path / "report.md").read_text()
+    assert text.index("## lanes") < text.index("lanes/F1 ") < text.index("## counting") < text.index("counting/levels")
 
 
 def test_a_report_of_nothing_is_sound_and_has_no_folder(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +20,15 @@ from visionzoo.cards.schema import BuildCheck, EvalCheck, ForwardCheck, LearnChe
 from visionzoo.cards.seeding import fill_weights, settle_norms
 from visionzoo.cards.weights_check import measure_weights
 from visionzoo.config import LoadedConfig, load_config
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.engine.loaders import build_dataset, build_loader
 from visionzoo.errors import some_of
-from visionzoo.models.class_counts import ClassCounts
+from visionzoo.models.class_counts import ClassCounts, Counts, counts_by_task
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import EVALUATOR, SCOPE
-from visionzoo.tasks import task_of
+from visionzoo.structures.task_meta import meta_of_task
+from visionzoo.structures.task_sample import is_of_task, sample_of_task
+from visionzoo.tasks import options_of, task_of
 from visionzoo.weights.loading import without_pretrained
 
 # Number of values of each output that a card keeps, evenly spaced.
@@ -89,7 +92,7 @@ def seeded_forward(card: Card, check: ForwardCheck) -> tuple[Any, Callable[[], l
     """Return the tiny model with seeded weights, and the function that computes its raw outputs of seeded inputs."""
     loaded = load_config(card.name, tiny=True)
     model = _seeded_model(loaded, check.seed, num_classes=None)
-    return model, raw_forward(model, loaded.cfg.task, check.seed, check.size, settle=True)
+    return model, raw_forward(model, tasks_of(loaded.cfg)[0], check.seed, check.size, settle=True)
 
 
 def raw_forward(
@@ -99,7 +102,7 @@ def raw_forward(
 
     Args:
         model: the model, in eval mode.
-        task: its task.
+        task: its task; any of several, because they have one kind of inputs.
         seed, size: see :meth:`visionzoo.tasks.inputs.base.Input.seeded`.
         images: number of inputs, 1 or 2.
         settle: set the statistics of the norms to those of the inputs first.
@@ -122,59 +125,102 @@ def measure_metric(card: Card, check: MetricCheck) -> Numbers:
     """Return the metrics of the config for ground truth with seeded changes."""
     loaded = load_config(card.name, tiny=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
-    counts = ClassCounts.of(dataset.metainfo)
-    classes = 0 if counts is None else counts.total
-    shaken = task_of(loaded.cfg.task).shaken
-    samples = [shaken(dataset.get_data_info(index), index, check.seed, classes) for index in range(len(dataset))]
+    samples = [_shaken(task, dataset, index, check.seed) for task, index in _samples_of(loaded, dataset)]
     return _evaluate(loaded, dataset, [samples])
+
+
+def _samples_of(loaded: LoadedConfig, dataset: Any) -> Iterator[tuple[str, int]]:
+    """Yield the task and the index of each sample of a data set of one or of several tasks."""
+    for task in tasks_of(loaded.cfg):
+        indices = dataset.indices_of(task) if hasattr(dataset, "indices_of") else range(len(dataset))
+        yield from ((task, index) for index in indices)
+
+
+def _shaken(task: str, dataset: Any, index: int, seed: int) -> dict[str, Any]:
+    """Return the truth of a sample with seeded changes."""
+    is_joint = hasattr(dataset, "place_of")
+    own = dataset.place_of(index)[1] if is_joint else index
+    counts = ClassCounts.of(meta_of_task(dataset.metainfo, task))
+    classes = 0 if counts is None else counts.total
+    sample = task_of(task).shaken(dataset.get_data_info(index), own, seed, classes)
+    return {**sample, "task": task} if is_joint else sample
 
 
 @torch.no_grad()
 def measure_eval(card: Card, check: EvalCheck) -> Numbers:
     """Predict the drawn images with seeded weights. Return the metrics, the number of scores and their mean."""
     cfg = load_config(card.name).cfg
-    task = task_of(cfg.task)
-    options = task.options(cfg.model)
+    tasks = {name: task_of(name) for name in tasks_of(cfg)}
+    options = [option for name, task in tasks.items() for option in options_of(name, task, cfg.model)]
     # allow_new, because the rows of SCNNHead are a plain dict
     loaded = load_config(card.name, tiny=True, options=options, allow_new=True)
     dataset = build_dataset(_val_dataset(loaded), where="val_dataloader.dataset")
-    model = _seeded_model(loaded, check.seed, num_classes=ClassCounts.of(dataset.metainfo))
+    model = _seeded_model(loaded, check.seed, num_classes=_counts_of(dataset))
     loader = build_loader(loaded.cfg.val_dataloader, dataset, seed=check.seed)
     batches = list(loader)
     first = model.data_preprocessor(copy.deepcopy(batches[0]), False)
-    samples = list(first["data_samples"]) * 2 if task.inputs.has_samples else None
+    has_samples = any(task.inputs.has_samples for task in tasks.values())
+    samples = list(first["data_samples"]) * 2 if has_samples else None
     settle_norms(model, torch.cat([first["inputs"]] * 2), samples)
     predicted = [model.val_step(batch) for batch in batches]
-    scores = task.scores([sample for samples in predicted for sample in samples])
     numbers = _evaluate(loaded, dataset, [[sample.to_dict() for sample in samples] for samples in predicted])
-    return {**numbers, "predictions/count": len(scores), "predictions/mean_score": float(scores.mean())}
+    for name, task in tasks.items():
+        own = [sample_of_task(each, name) for samples in predicted for each in samples if is_of_task(each, name)]
+        scores, prefix = task.scores(own), f"{name}/" if len(tasks) > 1 else ""
+        numbers |= {f"{prefix}predictions/count": len(scores)}
+        numbers |= {f"{prefix}predictions/mean_score": float(scores.mean())}
+    return numbers
 
 
 def measure_learn(card: Card, check: LearnCheck) -> Numbers:
-    """Return the loss of one fixed batch before and after ``steps`` steps of AdamW on this batch."""
+    """Return the loss of one fixed batch before and after ``steps`` steps of AdamW on this batch.
+
+    For several tasks, it is the sum over one batch with samples of each task.
+    """
     loaded = load_config(card.name, tiny=True)
     cfg = loaded.cfg.train_dataloader
     dataset = build_dataset(cfg.dataset, where="train_dataloader.dataset")
     with _torch_seed(check.seed):
-        model: Any = build_model(loaded.cfg.model, num_classes=ClassCounts.of(dataset.metainfo))
+        model: Any = build_model(loaded.cfg.model, num_classes=_counts_of(dataset))
         without_pretrained(model)
         with DefaultScope.overwrite_default_scope(SCOPE):
             model.init_weights()
-        batch = next(iter(build_loader({**cfg, "num_workers": 0}, dataset, seed=check.seed)))
-        return _losses(model.train(), batch, check.steps)
+        loader = build_loader({**cfg, "num_workers": 0}, dataset, seed=check.seed)
+        return _losses(model.train(), _batches_of(loader, tasks_of(loaded.cfg)), check.steps)
 
 
-def _losses(model: Any, batch: Any, steps: int) -> Numbers:
+def _counts_of(dataset: Any) -> Counts:
+    """Return the class counts of a data set; by task for one of several tasks."""
+    return counts_by_task(dataset.metainfo) or ClassCounts.of(dataset.metainfo)
+
+
+def _batches_of(loader: Iterable[Any], tasks: Sequence[str]) -> list[Any]:
+    """Return the first batches that together have samples of all tasks."""
+    found, missing = [], set(tasks)
+    for batch in loader:
+        new = {task for task in missing if any(is_of_task(sample, task) for sample in batch["data_samples"])}
+        if new:
+            found.append(batch)
+            missing -= new
+        if not missing:
+            break
+    return found
+
+
+def _losses(model: Any, batches: Sequence[Any], steps: int) -> Numbers:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     seen = []
     for _ in range(steps + 1):
-        data = model.data_preprocessor(copy.deepcopy(batch), True)
-        loss, _ = model.parse_losses(model(**data, mode="loss"))
         optimizer.zero_grad()
-        loss.backward()
+        total = 0.0
+        for batch in batches:
+            data = model.data_preprocessor(copy.deepcopy(batch), True)
+            loss, _ = model.parse_losses(model(**data, mode="loss"))
+            loss.backward()
+            total += loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), 10)
         optimizer.step()
-        seen.append(loss.item())
+        seen.append(total)
     return {"before": seen[0], "after": seen[-1]}
 
 
@@ -276,7 +322,7 @@ COMPARE: dict[str, Callable[[Card, Any, Numbers], str | None]] = {
 # --------------------------------------------------------------------------- models
 
 
-def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: ClassCounts | None) -> Any:
+def _seeded_model(loaded: LoadedConfig, seed: int, num_classes: Counts) -> Any:
     model = build_model(loaded.cfg.model, num_classes=num_classes)
     fill_weights(model, seed)
     return model.eval()

@@ -54,9 +54,14 @@ class Card:
         return self.zoo.name
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks of the model: one, or several for a model with several heads."""
+        return (self.zoo.task,) if isinstance(self.zoo.task, str) else tuple(self.zoo.task)
+
+    @property
     def task(self) -> str:
-        """Task of the model, ``detection``."""
-        return self.zoo.task
+        """Task of the model as text, ``detection``; several are separated by commas."""
+        return ", ".join(self.tasks)
 
     @property
     def status(self) -> str:
@@ -176,8 +181,16 @@ def _check_names(card: Card) -> None:
     if fields.license != "other":  # the Hub's identifier for a licence that it does not list
         _check_equal(card, "license", fields.license, card.zoo.licenses.code.lower(), "visionzoo.licenses.code")
     for index, result in enumerate(fields.model_index[0].results):
-        field = f"model-index.0.results.{index}.task.type"
-        _check_equal(card, field, result.task.type, fields.pipeline_tag, "pipeline_tag")
+        field = f"model-index.0.results.{index}.task"
+        if len(card.tasks) == 1:
+            _check_equal(card, f"{field}.type", result.task.type, fields.pipeline_tag, "pipeline_tag")
+        elif result.task.name not in card.tasks:
+            raise CardError(
+                f"{shown_card(card.path)}: {field}.name",
+                expected=f"the task of the numbers, one of {card.task}",
+                found=f"{result.task.name!r}",
+                advice="name it",
+            )
 
 
 def _check_equal(card: Card, field: str, found: str, expected: str, source: str) -> None:

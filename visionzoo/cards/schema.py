@@ -26,13 +26,17 @@ STATUS = {
 }
 
 
-def _known_task(name: str) -> str:
-    if name not in task_names():
-        raise ValueError(f"expected a task ({', '.join(task_names())}), found {name!r}")
-    return name
+def _known_tasks(given: str | list[str]) -> str | list[str]:
+    names = [given] if isinstance(given, str) else given
+    for name in names:
+        if name not in task_names():
+            raise ValueError(f"expected a task ({', '.join(task_names())}), found {name!r}")
+    if not isinstance(given, str) and (len(names) < 2 or len(set(names)) < len(names)):
+        raise ValueError(f"expected one task, or a list of several different tasks, found {given!r}")
+    return given
 
 
-Task = Annotated[str, AfterValidator(_known_task)]
+Task = Annotated[str | list[str], AfterValidator(_known_tasks)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")]
 Count = Annotated[int, Field(ge=0)]
 Tolerance = Annotated[float, Field(ge=0)]
@@ -66,7 +70,7 @@ class Metric(Fields):
 
 
 class ResultTask(Fields):
-    """Kind of task of a result, in the words of the Hub."""
+    """Kind of task of a result, in the words of the Hub. ``name`` is a task of the model, if it has several."""
 
     type: Text
     name: Text | None = None

@@ -73,7 +73,9 @@ def _run(model: Any, images: Tensor, samples: Any) -> None:
     if samples is not None:
         model(images, samples, mode="tensor")
         return
+    if isinstance(model, TaskModel) and model.heads is not None:
+        model(images, mode="tensor")
+        return
     feats = getattr(model, "extract_feat", model)(images)
     if isinstance(model, TaskModel):
-        for head in model.main_heads():
-            head(feats)
+        model.head(feats)

@@ -27,6 +27,7 @@ from visionzoo.cards.files import Card, missing_cards, own_cards, read_cards
 from visionzoo.cards.schema import ForwardCheck, WeightsCheck
 from visionzoo.cards.table import readme_path, table_in, zoo_table
 from visionzoo.config import load_config
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.errors import CardError, ZooError
 from visionzoo.front_matter import card_folder, split_front_matter
 
@@ -113,10 +114,10 @@ def _calmly() -> Iterator[None]:
 
 
 def _config_problem(card: Card) -> str | None:
-    task = load_config(card.name).cfg.get("task")
-    if task == card.task:
+    tasks = tasks_of(load_config(card.name).cfg)
+    if tasks == card.tasks:
         return None
-    return f"visionzoo.task: expected {task!r} as in configs/{card.name}.py, found {card.task!r}"
+    return f"visionzoo.task: expected {', '.join(tasks)} as in configs/{card.name}.py, found {card.task}"
 
 
 def _check_problem(card: Card, check: Any) -> str | None:

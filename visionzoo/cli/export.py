@@ -186,7 +186,7 @@ def _ready(args: argparse.Namespace) -> Ready:
 
     changes: dict[str, Any] = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
     backend = torch_backend(
-        args.model[0], args.weights, check=lambda task, names: None, device="cpu", trust_pickle=False, **changes
+        args.model[0], args.weights, check=lambda classes: None, device="cpu", trust_pickle=False, **changes
     )
     for line in backend.notes:
         note(line, quiet=args.quiet)
@@ -222,12 +222,13 @@ def _write(args: argparse.Namespace, made: Ready, path: Path) -> tuple[Exported,
         ConfigError: the model is of groups, pairs or phrases, and another precision than 32-bit floats is chosen.
     """
     from visionzoo.export.writing import write
-    from visionzoo.tasks import task_of
     from visionzoo.tasks.inputs.images import ImageInput
 
-    kind, name = type(task_of(made.backend.task).inputs), "--int8" if args.int8 else "--half"
+    kind, name = type(made.backend.prepare.inputs), "--int8" if args.int8 else "--half"
     if (args.int8 or args.half) and kind is not ImageInput:
-        raise ConfigError(name, expected="a model of images", found=made.backend.task, advice="leave it out")
+        raise ConfigError(
+            name, expected="a model of images", found=", ".join(made.backend.tasks), advice="leave it out"
+        )
     if args.int8:
         from visionzoo.export.quantising import calibration_batches, write_int8
 

@@ -24,17 +24,18 @@ from visionzoo.cli.common import (
     run_command,
     say_loading,
 )
+from visionzoo.cli.infer_messages import say_done, say_failed, say_found
 from visionzoo.cli.result_options import add_result_flags, split_thresholds, thresholds_of
-from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name, on_one_line
+from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.system.deferred_imports import deferred_imports
 from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.tasks.inputs.options import add_image_options
 
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
-    from visionzoo.inference.inferencer import Inferencer, Prediction
+    from visionzoo.inference.inferencer import Inferencer
     from visionzoo.inference.resuming import Earlier
-    from visionzoo.inference.writing import PredictionWriter
+    from visionzoo.tasks import Task
     from visionzoo.tasks.inputs.base import Input, Source
 
 
@@ -98,6 +99,7 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         action="store_true",
         help="run the model as it is built (default: its fast form on a CPU, equal up to rounding)",
     )
+    _add_task_flag(parser)
     parser.add_argument("--strict", action="store_true", help="stop at the first input that cannot be used")
     add_offline_flag(parser)
     parser.add_argument(
@@ -107,6 +109,14 @@ def add_model_flags(parser: argparse.ArgumentParser, *, images: str) -> None:
         "--resume",
         action="store_true",
         help="continue an interrupted run with the same options and inputs: in its folder -o, or in the newest one",
+    )
+
+
+def _add_task_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--task",
+        metavar="T,...",
+        help="tasks of a model with several heads; the others do not run (default: all of them)",
     )
 
 
@@ -138,20 +148,31 @@ class _Seen:
 
 
 def _first_look(argv: list[str]) -> _Seen:
-    from visionzoo.tasks import task_of
-
     look = FirstLook("infer", "", "")
     look.add_argument("model")
     look.add_argument("--weights")
+    _add_task_flag(look)
     add_offline_flag(look)
     add_config_flags(look)
     seen = _Seen()
     try:
         args = look.seen(argv)
         seen = _Seen(_named_model(args), _loaded(args))
-        return replace(seen, inputs=task_of(seen.loaded.cfg.get("task")).inputs)  # type: ignore[union-attr]
+        return replace(seen, inputs=_tasks_of(args, seen.loaded)[0].inputs)
     except ZooError:
         return seen
+
+
+def _tasks_of(args: argparse.Namespace, loaded: Any) -> list[Task]:
+    """Return the tasks to predict, which have one kind of inputs.
+
+    Raises:
+        ConfigError, UnknownName: see :func:`visionzoo.inference.readers.chosen_tasks`.
+    """
+    from visionzoo.inference.readers import chosen_tasks
+    from visionzoo.tasks import task_of
+
+    return [task_of(name) for name in chosen_tasks(loaded.cfg.get("task"), args.task, loaded.source)]
 
 
 def _named_model(args: argparse.Namespace) -> tuple[Any, ...]:
@@ -220,9 +241,7 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
 
 
 def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: str) -> Ran:
-    from visionzoo.inference.selecting import require_option
     from visionzoo.system.locks import locked
-    from visionzoo.tasks import task_of
 
     if args.resume and args.overwrite:
         raise InputError("--resume and --overwrite", expected="one of them", found="both", advice="leave one out")
@@ -231,25 +250,25 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
         raise ConfigError("--max-samples", expected="a whole number above 0", found=found, advice="use 1 or more")
     known = seen.loaded is not None and seen.given == _named_model(args)
     loaded = seen.loaded if known and seen.loaded is not None else _loaded(args)
-    task = task_of(loaded.cfg.get("task"))
+    tasks = _tasks_of(args, loaded)
+    inputs = tasks[0].inputs
     if only and loaded.cfg.get("task") != only:
         raise InputError(f"--model {args.model}", expected=f"a model for {only}", found=f"one for {loaded.cfg.task}",
                          advice=f"`visionzoo list --task {only}` lists them")  # fmt: skip
-    images = _chosen_images(args.vis, (*task.images, "none"))
-    loaded = _fitted(args, loaded, task.inputs.changes(args, loaded.cfg.get("model") or {}))
-    for option in [*args.save, *(["crops"] if args.save_crops else [])]:
-        require_option(task, option, "--save-crops" if option == "crops" else f"--save {option}")
-    sources, left_out = task.inputs.sources(args), task.inputs.left_out(args)
+    images = _chosen_images(args.vis, (*dict.fromkeys(kind for task in tasks for kind in task.images), "none"))
+    loaded = _fitted(args, loaded, inputs.changes(args, loaded.cfg.get("model") or {}))
+    _require_files(args, tasks)
+    sources, left_out = inputs.sources(args), inputs.left_out(args)
     if left_out:
         note(f"warning: {left_out} left out", quiet=args.quiet)
     inferencer = _make_inferencer(args, loaded)
-    if unused := task.inputs.unused(args, inferencer.model):
+    if unused := inputs.unused(args, inferencer.model):
         note(f"warning: {unused}", quiet=args.quiet)
     default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
     out = _output_folder(args, Path(args.work_dir or default))
-    settings = {**_settings(args, inferencer, images), **task.inputs.settings(args)}
+    settings = {**_settings(args, inferencer, images), **inputs.settings(args)}
     about = {"command": as_utf8(command), "seed": args.seed, "out": as_utf8(str(out)), "settings": settings}
-    total = _total(args, task.inputs)
+    total = _total(args, inputs)
     about |= {"total": total} if total is not None else {}
     about |= {"left_out": left_out} if left_out else {}
     with locked(out, "an inference") as lock:
@@ -257,8 +276,17 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
             note(lock.note, quiet=args.quiet)
         done, failed = _run(args, inferencer, sources, total, out, images, about)
     also = f"; {left_out} left out" if left_out else ""
-    note(f"{done - failed} of {done} {task.inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
+    note(f"{done - failed} of {done} {inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
     return Ran(out, done, failed, left_out, inferencer.form["name"])
+
+
+def _require_files(args: argparse.Namespace, tasks: Sequence[Task]) -> None:
+    """Raise an error for further files of results that no task has."""
+    from visionzoo.inference.selecting import has_option, require_option
+
+    for option in [*args.save, *(["crops"] if args.save_crops else [])]:
+        if not any(has_option(task, option) for task in tasks):
+            require_option(tasks[0], option, "--save-crops" if option == "crops" else f"--save {option}")
 
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
@@ -309,16 +337,14 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
     """Return what determines the results, apart from the inputs."""
     from visionzoo.inference.resuming import digest_of
 
-    cfg, selection = inferencer.config, inferencer.selection
+    cfg = inferencer.config
     return {
         "model": inferencer.name,
         "--tiny": args.tiny,
         "--cfg-options": args.cfg_options,
         "hash of the config": digest_of([cfg.get("model"), cfg.get("test_dataloader")]),
         "hash of the weights": inferencer.fingerprint(),
-        "--threshold": [selection.threshold, selection.thresholds],
-        "--classes": selection.labels,
-        "--limit": selection.limit,
+        **_settings_by_task(inferencer),
         "--vis": images,
         "--save": args.save,
         "--save-crops": args.save_crops,
@@ -326,6 +352,19 @@ def _settings(args: argparse.Namespace, inferencer: Inferencer, images: tuple[st
         **({"--gallery": True} if args.gallery else {}),
         **({"--exact": True} if args.exact else {}),
     }
+
+
+def _settings_by_task(inferencer: Inferencer) -> dict[str, object]:
+    """Return which results are kept: of one task the values, of several the values by task."""
+    chosen = {name: reader.selection for name, reader in inferencer.readers.items()}
+    by_option: dict[str, dict[str, object]] = {
+        "--threshold": {name: [each.threshold, each.thresholds] for name, each in chosen.items()},
+        "--classes": {name: each.labels for name, each in chosen.items()},
+        "--limit": {name: each.limit for name, each in chosen.items()},
+    }
+    if len(chosen) > 1:
+        return {"--task": list(chosen), **by_option}
+    return {option: next(iter(values.values())) for option, values in by_option.items()}
 
 
 def _chosen_images(given: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -359,6 +398,7 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
         trust_pickle=args.trust_pickle,
         exact=args.exact,
         backend=args.backend,
+        tasks=args.task,
     )
     for line in inferencer.notes:
         note(line, quiet=args.quiet)
@@ -382,8 +422,8 @@ def _run(
     """Predict and write all inputs. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
     from visionzoo.inference.gallery import INDEX
+    from visionzoo.inference.joint_writing import prediction_writer
     from visionzoo.inference.resuming import remove_old_results
-    from visionzoo.inference.writing import PredictionWriter
 
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
@@ -397,18 +437,18 @@ def _run(
         total = max(total - len(earlier.kept), 0)
     predictions = inferencer(sources, keep_images=bool(images) or args.save_crops or args.gallery, errors="report")
     further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery, "earlier": earlier}
-    with PredictionWriter(out, inferencer, images, about, **further) as writer:
+    with prediction_writer(out, inferencer, images, about, **further) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
-            _say_done(args, inferencer, prediction, writer)
+            say_done(args, prediction, writer)
             if prediction.error is not None:
-                _say_failed(prediction)
+                say_failed(prediction)
                 if args.strict:
                     writer.stopped = True
                     break
     for line in writer.notes:
         note(f"warning: {line}", quiet=args.quiet)
-    _say_found(args, inferencer, writer)
+    say_found(args, inferencer, writer)
     note(f"gallery of all inputs: {shown_path(out / INDEX)}", quiet=args.quiet or not args.gallery)
     return writer.done, writer.failed
 
@@ -426,41 +466,3 @@ def _earlier(args: argparse.Namespace, out: Path, about: dict[str, Any], sources
         if not earlier.complete:
             note(f"{out}: continues after {len(earlier.kept)} inputs", quiet=args.quiet)
     return earlier
-
-
-def _say_found(args: argparse.Namespace, inferencer: Inferencer, writer: PredictionWriter) -> None:
-    """Print what the results of all inputs are, and a threshold of the model that hides some of them."""
-    from visionzoo.inference.selecting import model_thresholds
-    from visionzoo.tasks import task_of
-
-    task, usable, selection = task_of(inferencer.task), writer.done - writer.failed, inferencer.selection
-    if not usable:
-        return
-    threshold = f"{selection.threshold:g}" + (" or the threshold of its class" if selection.thresholds else "")
-    if text := task.summary(writer.tally, usable, threshold):
-        note(text, quiet=args.quiet)
-    nothing = task.counted is not None and writer.tally.best is None
-    for path, own in model_thresholds(task, inferencer.config, inferencer.model).items():
-        if nothing or (args.threshold and min([selection.threshold, *selection.thresholds.values()]) < own):
-            advice = f"--cfg-options {path}=0 keeps all"
-            note(f"the model itself drops scores below {own:g} ({path}); {advice}", quiet=args.quiet)
-
-
-def _say_done(
-    args: argparse.Namespace, inferencer: Inferencer, prediction: Prediction, writer: PredictionWriter
-) -> None:
-    """Print which parts of the input are not used, what the task states about its result, and its files."""
-    from visionzoo.tasks import task_of
-
-    if prediction.error is None and (text := task_of(inferencer.task).inputs.unread_parts(prediction.source)):
-        note(f"warning: {on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
-    if prediction.result is not None and (text := task_of(inferencer.task).said(prediction.result)):
-        note(f"{on_one_line(prediction.source.name)}: {text}", quiet=args.quiet)
-        folders = dict.fromkeys(path.partition("/")[0] for path in writer.written)
-        note(f"  its files are in the folders {', '.join(folders)}" if folders else "", quiet=args.quiet or not folders)
-
-
-def _say_failed(prediction: Prediction) -> None:
-    text = str(prediction.error)
-    name = on_one_line(prediction.source.name)
-    note(f"error: {text if name in text else f'{name}: {text}'}")

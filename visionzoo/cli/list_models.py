@@ -85,7 +85,7 @@ def _stated(path: Path) -> dict[str, Any]:
     zoo = parsed_front_matter(front, path)["visionzoo"]
     weights, licences = len(zoo["weights"]), zoo["licenses"]
     return {
-        "task": zoo["task"],
+        "task": zoo["task"] if isinstance(zoo["task"], str) else ", ".join(zoo["task"]),
         "params": zoo["compute"]["params"],
         "licence": licences["weights" if weights else "code"],
         "status": zoo["status"],

@@ -28,6 +28,7 @@ TOP_LEVEL = (
     "auto_scale_lr",
     "tta_model",
     "tta_pipeline",
+    "infer_pipeline",
     "tiny",
     "task",
     "custom_imports",

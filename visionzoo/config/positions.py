@@ -16,7 +16,7 @@ _DATA = r"dataset(\.datasets?)*(\.datasets\.\w+(\.datasets?)*)?"
 # The first matching pattern is used, and its registries are searched in order. Types in a model are MODELS, such as
 # layers and losses, or TASK_UTILS, such as assigners and box coders.
 _REGISTRIES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"(.*\.)?(tta_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
+    (r"(.*\.)?(tta_pipeline|infer_pipeline|pipeline|transforms|pre_transform)", ("TRANSFORMS",)),
     (r"(.*\.)?\w+_dataloader\.(sampler|batch_sampler)", ("DATA_SAMPLERS",)),
     (r"(.*\.)?\w+_dataloader\.(collate_fn|worker_init_fn)", ("FUNCTIONS",)),
     (rf"\w+_dataloader\.{_DATA}", ("DATASETS",)),
@@ -42,7 +42,7 @@ _PARTS = (
     r"model\.(\w+\.)*(anchor_generator|prior_generator|bbox_coder|assigner|\w+_roi_extractor|roi_layer)",
     r"model\.(\w+\.)*loss_(cls|bbox|mask|iou|dfl|dice|centerness|obj)",
     r"\w+_dataloader\.(dataset|sampler|batch_sampler)",
-    r"(\w+_dataloader\.(\w+\.)*)?(pipeline|tta_pipeline)",
+    r"(\w+_dataloader\.(\w+\.)*)?(pipeline|tta_pipeline|infer_pipeline)",
     r"default_hooks\.\w+|custom_hooks",
     r"optim_wrapper\.optimizer",
     r"param_scheduler",

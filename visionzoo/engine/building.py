@@ -21,6 +21,7 @@ from visionzoo.engine.run_length import fit_to_length
 from visionzoo.engine.run_options import strategy_of, training_hooks
 from visionzoo.engine.runner import ZooRunner
 from visionzoo.errors import ConfigError, some_of
+from visionzoo.models.part_configs import name_of, resolved
 from visionzoo.option_names import option
 from visionzoo.registry import SCOPE
 from visionzoo.system import distributed
@@ -87,7 +88,28 @@ def build_split(plan: RunPlan, split: str) -> DataLoader | None:
             found=f"{len(dataset)} samples for a batch of {cfg[key].batch_size} with drop_last",
             advice=f"use {option('batch_size', max(most, 1))} or a smaller one",
         )
+    if split == "train":
+        _require_all_tasks(cfg, loader)
     return loader
+
+
+def _require_all_tasks(cfg: Config, loader: DataLoader) -> None:
+    """Raise an error if the weighting of the losses needs all tasks in every batch, and a batch lacks some.
+
+    Raises:
+        ConfigError: the message names the tasks.
+    """
+    weighting = cfg.model.get("loss_weighting")
+    batches = getattr(loader.batch_sampler, "batches", None)
+    if weighting is None or not getattr(resolved(weighting), "NEEDS_ALL", False) or not hasattr(batches, "lacking"):
+        return
+    if lacking := batches.lacking():
+        raise ConfigError(
+            "train_dataloader",
+            expected=f"a batch with samples of all tasks, which {name_of(weighting)} needs",
+            found=f"batches of {batches.batch_size} without {', '.join(lacking)}",
+            advice="use a larger batch, or sampling weights that are less different",
+        )
 
 
 def _smaller_batch(cfg: Config, loader: DataLoader) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from visionzoo.config import load_config
+from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.engine.plan import RunPlan
 from visionzoo.errors import ZooError, counted
 from visionzoo.front_matter import card_files, card_text, parsed_front_matter, split_front_matter
@@ -32,15 +33,16 @@ def card_numbers(plan: RunPlan, metrics: Mapping[str, float], evaluator: Any) ->
         return [], f"No model card is called {plan.name}, so there are no stated numbers."
     try:
         card = parsed_front_matter(split_front_matter(card_text(path), path)[0], path)
-        tested = _Tested(plan, metrics, evaluator)
-        stated = [each for result in _results(card) for each in tested.beside(result, card)]
+        tested = _tested_by_task(plan, metrics, evaluator)
+        stated = [each for result in _results(card) for each in _of_result(tested, result).beside(result, card)]
     except ZooError as error:
         return [], f"The numbers of the model card cannot be read: {error}"
     compared = sum(each.now is not None for each in stated)
     if compared == len(stated):
         return stated, ""
     how_many = f"{compared} of {len(stated)} numbers of the card are" if compared else "No number of the card is"
-    return stated, f"{how_many} of the same metric, data set and split as this test of {tested.data}."
+    data = " and ".join(dict.fromkeys(each.data for each in tested.values()))
+    return stated, f"{how_many} of the same metric, data set and split as this test of {data}."
 
 
 def _results(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -48,12 +50,29 @@ def _results(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from entry.get("results") or ()
 
 
-class _Tested:
-    """What was tested, and why it is or is not the same as a result of the card."""
+def _tested_by_task(plan: RunPlan, metrics: Mapping[str, float], evaluator: Any) -> dict[str, _Tested]:
+    """Return what was tested of each task; of one task under an empty name."""
+    tasks = list(joint_data_sets(plan.cfg.test_dataloader.dataset)) or [""]
+    return {task: _Tested(plan, metrics, evaluator, task) for task in tasks}
 
-    def __init__(self, plan: RunPlan, metrics: Mapping[str, float], evaluator: Any):
-        self.metrics, self.evaluator = metrics, evaluator
-        self.settings = _settings(plan.cfg.test_dataloader.dataset)
+
+def _of_result(tested: Mapping[str, _Tested], result: Mapping[str, Any]) -> _Tested:
+    """Return the test of the task that a result of the card names."""
+    first = next(iter(tested.values()))
+    return tested.get(str((result.get("task") or {}).get("name")), first)
+
+
+class _Tested:
+    """What was tested, and why it is or is not the same as a result of the card.
+
+    Args:
+        plan, metrics, evaluator: see :func:`card_numbers`.
+        task: the task, for data sets by task; else empty.
+    """
+
+    def __init__(self, plan: RunPlan, metrics: Mapping[str, float], evaluator: Any, task: str = ""):
+        self.metrics, self.evaluator, self.task = metrics, evaluator, task
+        self.settings = _settings(_own_data(plan.cfg.test_dataloader.dataset, task))
         self.root = str(self.settings.get("data_root") or self.settings.get("type"))
         self.data = f"{shared_path(self.root)} ({'drawn data' if self.is_tiny else self.settings.get('type')})"
         self.change = self._change(plan)
@@ -69,7 +88,7 @@ class _Tested:
         if plan.options.max_samples is not None:
             return f"this test uses only {counted(plan.options.max_samples, 'sample')}"
         released = load_config(plan.name, tiny=self.is_tiny).cfg
-        for key, value in _settings(released.test_dataloader.dataset).items():
+        for key, value in _settings(_own_data(released.test_dataloader.dataset, self.task)).items():
             if self.settings.get(key) != value:
                 return f"this test has other data ({key} {_stated(self.settings.get(key))}, not {_stated(value)})"
         if _as_plain(released.test_evaluator) != _as_plain(plan.cfg.test_evaluator):
@@ -117,6 +136,11 @@ class _Tested:
     def _in_unit(self, name: str, unit: str) -> float:
         is_share = meaning_of(name, self.evaluator.metrics).unit == "share"
         return self.metrics[name] * (100 if unit == "percent" and is_share else 1)
+
+
+def _own_data(dataset: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """Return the config of the data set of a task."""
+    return joint_data_sets(dataset).get(task, dataset)
 
 
 def _stated(value: Any) -> str:

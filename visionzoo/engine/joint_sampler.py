@@ -60,7 +60,7 @@ class JointSampler(Sampler):
         dataset: Any,
         seed: Index = 0,
         mode: str = "in_turn",
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, Any] | None = None,
         length: Steps | None = None,
     ):
         require_known(mode, MODES, "mode of JointSampler")

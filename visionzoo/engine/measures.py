@@ -39,12 +39,16 @@ def _plain(value: Any) -> Any:
 
 
 def per_class_tables(evaluator: Any) -> dict[str, Rows]:
-    """Return the rows per class of every metric that has them, by the name of their table (``bbox``)."""
+    """Return the rows per class of every metric that has them, by the name of their table (``bbox``).
+
+    The names of several tasks begin with the name of the task: ``detection/bbox``.
+    """
     tables: dict[str, Rows] = {}
-    for metric in evaluator.metrics:
-        for name, rows in (getattr(metric, "per_class", None) or {}).items():
-            if rows:  # metrics of two tasks may name their tables alike
-                tables[f"{metric.prefix}/{name}" if name in tables else name] = rows
+    for task, metrics in getattr(evaluator, "by_task", {"": evaluator.metrics}).items():
+        for metric in metrics:
+            for name, rows in (getattr(metric, "per_class", None) or {}).items():
+                if rows:
+                    tables[f"{task}/{name}" if task else name] = rows
     return tables
 
 

@@ -81,7 +81,9 @@ def build_numbered(
     for leaf in _leaves(cfg, splits[0], datasets[splits[0]]):
         if leaf.classes is not None:
             own.setdefault(leaf.task, leaf.classes)
-    given = learned if isinstance(learned, Mapping) else {} if learned is None or by_head else {None: learned}
+    given: Mapping[Any, Classes] = (
+        learned if isinstance(learned, Mapping) else {} if learned is None or by_head else {None: learned}
+    )
     first, others = (dict(given), None) if fixed else _followed(given, own)
     may_leave_out = names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     numbering = Numbering(first, by_head=by_head, may_leave_out=may_leave_out, advice=advice)
@@ -96,7 +98,7 @@ def build_numbered(
 
 
 def _followed(
-    learned: Mapping[str | None, Classes], own: Mapping[str | None, Classes]
+    learned: Mapping[Any, Classes], own: Mapping[str | None, Classes]
 ) -> tuple[dict[str | None, Classes], Classes | None]:
     """Return the classes of initial weights whose order is used, by task, and those that the data does not have.
 

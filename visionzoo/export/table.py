@@ -17,11 +17,10 @@ from visionzoo.export.limit import cpu_limit
 from visionzoo.export.seeding import seed
 from visionzoo.export.writing import TOLERANCE, Ready, ready, write
 from visionzoo.front_matter import card_folder
-from visionzoo.graphs.form import NotExportable
+from visionzoo.graphs.form import NotExportable, form_of
 from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
-from visionzoo.tasks import task_of
 
 BEGIN, END = "<!-- exports -->", "<!-- /exports -->"
 Row = dict[str, Any]
@@ -75,9 +74,9 @@ def _row(made: Ready, kind: str, path: Path, program: Any, limit: float | None) 
 def _built(name: str) -> Ready:
     """Return the form of the tiny variant."""
     backend = torch_backend(
-        name, "none", check=lambda task, names: None, device="cpu", trust_pickle=False, tiny=True, options=()
+        name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=()
     )
-    form = task_of(backend.task).graph(backend.model)
+    form = form_of(backend.tasks, backend.model)
     return ready(backend, (_PAIR_SIDE,) * form.axes if isinstance(form, PairForm) else None)
 
 

@@ -14,11 +14,11 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
+from visionzoo.graphs.form import form_of
 from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
 from visionzoo.inference.preparing import test_pipeline_of
-from visionzoo.tasks import task_of
 
 TOLERANCE = 1e-4
 
@@ -82,9 +82,9 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         NotExportable: the model has no exported form; the message states why.
         ConfigError: ``size`` does not fit the model.
     """
-    form: Any = task_of(backend.task).graph(backend.model).eval()
+    form: Any = form_of(backend.tasks, backend.model).eval()
     if isinstance(form, PairForm):
-        steps = _plain(test_pipeline_of(backend.config, backend.name))
+        steps = _plain(test_pipeline_of(backend.config, backend.name, backend.tasks))
         return Ready(backend, form, Shape(form.required_size(size), True, "a file of pairs has one size"), steps)
     steps = steps_of(backend.prepare)
     form.multiple = math.lcm(form.divisor, multiple_of(steps))
@@ -111,18 +111,22 @@ def write(made: Ready, kind: str, path: Path, program: Any = None) -> Exported:
 def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
     """Return the metadata of a file: all that is needed to run it without the project's configs."""
     backend, form = made.backend, made.form
-    head: Any = getattr(backend.model, "head", None)
-    settings = {**form.settings, **(head.graph_settings() if hasattr(head, "graph_settings") else {})}
+    several = len(backend.tasks) > 1
+    heads: Any = getattr(backend.model, "heads", None) if several else None
+    of_heads = {task: _settings_of(heads[task]) for task in backend.tasks} if several else {}
+    settings = {**form.settings, **(of_heads or _settings_of(getattr(backend.model, "head", None)))}
+    classes = {task: _listed(own.names) for task, own in backend.classes.items()}
+    ids = {task: _listed(own.category_ids) for task, own in backend.classes.items()}
     buffers = {name: getattr(form, name) for name in ("mean", "std")}
     size = made.shape.size if made.shape.is_fixed else None
     return {
         "schema": SCHEMA,
         "visionzoo": __version__,
         "name": backend.name,
-        "task": backend.task,
+        "task": list(backend.tasks) if several else backend.task,
         "precision": precision,
-        "classes": list(backend.names) if backend.names else None,
-        "category_ids": list(backend.category_ids) if backend.category_ids else None,
+        "classes": classes if several else classes[backend.task],
+        "category_ids": ids if several else ids[backend.task],
         "preprocessing": {
             "channel_order": "rgb",
             "layout": "NCHW",
@@ -144,6 +148,14 @@ def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
         },
         "model": _plain(dict(backend.config["model"])),
     }
+
+
+def _settings_of(head: Any) -> dict[str, Any]:
+    return head.graph_settings() if hasattr(head, "graph_settings") else {}
+
+
+def _listed(values: Sequence[Any] | None) -> list[Any] | None:
+    return list(values) if values else None
 
 
 def sha256_of(path: Path) -> str:

@@ -164,19 +164,37 @@ def require_exportable(model: nn.Module) -> None:
 
 
 def head_form(model: nn.Module) -> ImageForm:
-    """Return the form of a model whose head has ``graph_outputs`` and their names, ``GRAPH_OUTPUTS``.
+    """Return the form of a model whose heads have ``graph_outputs`` and their names, ``GRAPH_OUTPUTS``.
+
+    The names of the outputs of several heads begin with the name of the head and a dot.
 
     Raises:
-        NotExportable: the model has several heads, a part that cannot be exported, or a head without this method.
+        NotExportable: the model has no head, a part that cannot be exported, or a head without this method.
     """
     whole: Any = model
     require_exportable(model)
-    head = getattr(whole, "head", None)
+    heads: dict[str, Any] = {"head": whole.head} if getattr(whole, "head", None) is not None else {}
+    heads |= {f"heads.{name}": head for name, head in dict(getattr(whole, "heads", None) or {}).items()}
     if getattr(whole, "text_encoder", None) is not None:
         raise NotExportable("text_encoder: words are split outside a graph, and the exporter has no form for phrases")
-    if head is None:
-        raise NotExportable(f"model ({type(model).__name__}): the exporter has a form for models of one head only")
-    if not hasattr(head, "graph_outputs"):
-        kind = type(head).__name__
-        raise NotExportable(f"head ({kind}): it does not define graph_outputs, so it has no exported form")
-    return ImageForm(model, whole.graph_outputs, head.GRAPH_OUTPUTS)
+    if not heads:
+        raise NotExportable(f"model ({type(model).__name__}): the exporter has a form for models with a head only")
+    names = []
+    for path, head in heads.items():
+        if not hasattr(head, "graph_outputs"):
+            kind = type(getattr(head, "inner", head)).__name__
+            raise NotExportable(f"{path} ({kind}): it does not define graph_outputs, so it has no exported form")
+        prefix = "" if path == "head" else f"{path.removeprefix('heads.')}."
+        names += [f"{prefix}{name}" for name in head.GRAPH_OUTPUTS]
+    return ImageForm(model, whole.graph_outputs, names)
+
+
+def form_of(tasks: Sequence[str], model: nn.Module) -> Any:
+    """Return the form of a model: that of its task, or that of the heads of several tasks.
+
+    Raises:
+        NotExportable: the model has no such form.
+    """
+    from visionzoo.tasks import task_of
+
+    return task_of(tasks[0]).graph(model) if len(tasks) == 1 else head_form(model)

@@ -6,7 +6,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from operator import itemgetter
 from pathlib import Path
@@ -17,11 +18,12 @@ from mmengine.logging import print_log
 
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
-from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.backends import Backend, Check, TaskClasses
 from visionzoo.inference.exported_groups import run_groups
 from visionzoo.inference.exported_phrases import phrase_sample, run_phrases, tokenizer_of
 from visionzoo.inference.exported_steps import apply_steps, padded_size
 from visionzoo.inference.preparing import Preparation
+from visionzoo.inference.readers import chosen_tasks
 from visionzoo.structures.graph_results import Frame
 from visionzoo.tasks import Task, task_of
 from visionzoo.tasks.inputs.base import Input
@@ -135,17 +137,25 @@ def exported_config(path: Path) -> LoadedConfig:
 
 
 def exported_backend(
-    path: Path, weights: Any, *, check: Check, device: str, options: Any, exact: bool = False
+    path: Path,
+    weights: Any,
+    *,
+    check: Check,
+    device: str,
+    options: Any,
+    exact: bool = False,
+    tasks: str | Iterable[str] | None = None,
 ) -> Backend:
     """Return the backend of an exported file.
 
     Args:
         path: the file.
         weights: must be None, because the file has its weights.
-        check: function that is called with the task and the class names, if the file has them.
+        check: function that is called with the classes by task, if the file has them.
         device: ``auto`` or ``cpu``; onnxruntime chooses among the devices that it was built for.
         options: changes of the config, which must be empty.
         exact: must be False, because the file has one form.
+        tasks: names of some of its tasks; None for all.
 
     Raises:
         CheckpointError, MissingExtra: see :func:`open_exported`.
@@ -160,15 +170,14 @@ def exported_backend(
                 advice="leave it out, or use the model it was exported from",
             )  # fmt: skip
     metadata, run = open_exported(path)
-    task = task_of(metadata["task"])
-    names = tuple(metadata["classes"]) if metadata["classes"] else None
-    if names:
-        check(metadata["task"], names)
-    prepare, run_batch = _prepared_runner(task, metadata, run)
-    ids, divisor = metadata["category_ids"], int(metadata["preprocessing"]["pad_divisor"])
+    classes = {name: _classes_of(metadata, name) for name in chosen_tasks(metadata["task"], tasks, str(path))}
+    if all(own.names for own in classes.values()):
+        check(classes)
+    prepare, run_batch = _prepared_runner(list(classes), metadata, run)
+    divisor = int(metadata["preprocessing"]["pad_divisor"])
     return Backend(
         name=metadata["name"],
-        task=metadata["task"],
+        classes=classes,
         config={"task": metadata["task"], "model": metadata["model"]},
         prepare=prepare,
         run=run_batch,
@@ -179,13 +188,27 @@ def exported_backend(
         weights=path,
         step=metadata["weights"].get("step", ""),
         is_untrained=metadata["weights"]["sha256"] is None,
-        names=names,
-        category_ids=tuple(ids) if ids else None,
     )
 
 
-def _prepared_runner(task: Task, metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
+def _classes_of(metadata: Mapping[str, Any], task: str) -> TaskClasses:
+    """Return the classes of a task; a file of several tasks has them by task."""
+    several = not isinstance(metadata["task"], str)
+    found = ((metadata[key][task] if several else metadata[key]) for key in ("classes", "category_ids"))
+    names, ids = (tuple(values) if values else None for values in found)
+    return TaskClasses(names, ids)
+
+
+def _prepared_runner(tasks: Sequence[str], metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
     """Return what prepares the inputs of a file, and what runs a batch of them."""
+    if len(metadata["task"]) > 1 and not isinstance(metadata["task"], str):
+        steps = metadata["preprocessing"]["steps"]
+        return ExportedPreparation(steps, task_of(tasks[0]).inputs), partial(_run_tasks, tasks, metadata, run)
+    prepare, run_batch = _prepared_for_one(task_of(tasks[0]), metadata, run)
+    return prepare, lambda data: [{tasks[0]: sample} for sample in run_batch(data)]
+
+
+def _prepared_for_one(task: Task, metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
     steps = metadata["preprocessing"]["steps"]
     if metadata["inputs"][0]["name"] == "fixed":
         from visionzoo.inference.exported_pairs import run_pairs  # imports torch
@@ -227,8 +250,28 @@ def _stepped(
     return {"inputs": np.stack(done) if grouped else done[0], "data_samples": about(results)}
 
 
+def _run_tasks(
+    tasks: Sequence[str], metadata: Mapping[str, Any], run: Run, data: Mapping[str, list[Any]]
+) -> list[dict[str, Any]]:
+    """Run a batch, and return the samples of its images by task. The names of outputs begin with that of the task."""
+    return [
+        {task: task_of(task).of_graph(_below(outputs, f"{task}."), replace(frame, settings=frame.settings[task]))
+         for task in tasks}
+        for outputs, frame in _outputs(metadata, run, data)
+    ]  # fmt: skip
+
+
+def _below(outputs: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): value for name, value in outputs.items() if name.startswith(prefix)}
+
+
 def _run(task: Task, metadata: Mapping[str, Any], run: Run, data: Mapping[str, list[Any]]) -> list[Any]:
     """Run a batch, and return the samples of its images."""
+    return [task.of_graph(outputs, frame) for outputs, frame in _outputs(metadata, run, data)]
+
+
+def _outputs(metadata: Mapping[str, Any], run: Run, data: Mapping[str, list[Any]]) -> Iterator[tuple[Arrays, Frame]]:
+    """Run a batch, and yield outputs and frame of each image."""
     images, originals = data["inputs"], data["data_samples"]
     shapes = [image.shape[1:] for image in images]
     height, width = _batch_size(metadata, shapes)
@@ -237,11 +280,9 @@ def _run(task: Task, metadata: Mapping[str, Any], run: Run, data: Mapping[str, l
         batch[index, :, : shape[0], : shape[1]] = image
     arrays: Arrays = {"images": batch, "sizes": np.array(shapes, np.int64)}
     outputs = run({each["name"]: arrays[each["name"]] for each in metadata["inputs"] if each["name"] in arrays})
-    samples = []
     for index, (shape, original) in enumerate(zip(shapes, originals, strict=True)):
         frame = Frame((height, width), shape, tuple(original[:2]), metadata["settings"])
-        samples.append(task.of_graph({name: value[index] for name, value in outputs.items()}, frame))
-    return samples
+        yield {name: value[index] for name, value in outputs.items()}, frame
 
 
 def _batch_size(metadata: Mapping[str, Any], shapes: Sequence[Sequence[int]]) -> tuple[int, int]:

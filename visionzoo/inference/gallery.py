@@ -23,7 +23,7 @@ import numpy as np
 
 from visionzoo.errors import as_utf8
 from visionzoo.inference.gallery_page import gallery_page
-from visionzoo.inference.inferencer import Prediction
+from visionzoo.inference.predictions import Prediction
 from visionzoo.inference.result_files import Lines
 from visionzoo.reports.images import fitted
 from visionzoo.system.paths import shared_path

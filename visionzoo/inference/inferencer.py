@@ -4,93 +4,40 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError, require_known
-from visionzoo.inference.backends import BACKENDS, Backend
+from visionzoo.inference.backends import BACKENDS, Backend, Check, only_one
 from visionzoo.inference.exported import exported_backend, exported_file
+from visionzoo.inference.predictions import Prediction, joint_prediction
 from visionzoo.inference.preparing import Prepared
-from visionzoo.inference.selecting import Selection, selection_of
+from visionzoo.inference.readers import Reader, readers_of
+from visionzoo.inference.selecting import Selection, require_option
+from visionzoo.option_names import option
 from visionzoo.system.deferred_imports import deferred_imports
 from visionzoo.system.library_warnings import without_library_warnings
-from visionzoo.tasks import Result, task_of
+from visionzoo.tasks import JointResult, JointTask
 from visionzoo.tasks.inputs.base import Input, Source
 
+__all__ = ["Inferencer", "Prediction"]
+
+Readers = Mapping[str, Reader]
 _LEAST_WINDOW = 8
 _MOST_SHARED = 16  # inputs of a batch that share something, such as an image, for each of its batch size
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Prediction for one input: either a ``result`` or an ``error``.
-
-    Attributes:
-        source: the input, with its name.
-        task: task of the model.
-        model: name of its config.
-        size: (width, height) in pixels of the image after applying its EXIF orientation; None on error.
-        result: result of the task, such as boxes or classes. Its coordinates are pixels of an image of this size.
-        error: exception with the reason why the input has no result; else None.
-        group: folder of the images, for models that process several images together; else None.
-        group_size: number of images in that group, including unusable ones.
-        image: the image, (H, W, 3) uint8 RGB, if images are kept.
-        seconds: run time of the model, without reading and preparing. The time of a batch or group is divided equally
-            among its inputs.
-        best_score: best score of the results before the threshold; None without results or scores.
-
-    Example:
-        >>> from pathlib import Path
-        >>> source = Source("a.jpg", None, Path("a.jpg"))
-        >>> Prediction(source, "lanes", "scnn_culane", error=InputError("a.jpg: it is too small")).record()
-        {'input': 'a.jpg', 'error': 'a.jpg: it is too small'}
-    """
-
-    source: Source
-    task: str
-    model: str
-    size: tuple[int, ...] | None = None
-    result: Result | None = None
-    error: ZooError | None = None
-    group: str | None = None
-    group_size: int = 1
-    image: np.ndarray | None = None
-    seconds: float | None = None
-    best_score: float | None = None
-
-    def record(self) -> dict[str, Any]:
-        """Return a line of ``predictions.jsonl`` as JSON values.
-
-        For a frame of a video it also has ``frame`` and, if known, ``time``.
-        """
-        about = {"input": self.source.name, **self.source.columns, **self._context()}
-        if self.error is not None or self.result is None or self.size is None:
-            return {**about, "error": str(self.error)}
-        return {
-            **about,
-            "size": list(self.size),
-            "task": self.task,
-            "model": self.model,
-            "result": self.result.to_json(),
-        }
-
-    def _context(self) -> dict[str, Any]:
-        """Return the entries for the group or the video frame."""
-        context: dict[str, Any] = {} if self.group is None else {"group": self.group}
-        frame = self.source.frame
-        if frame is not None:
-            context["frame"] = frame.number
-            if frame.seconds is not None:
-                context["time"] = round(frame.seconds, 3)
-        return context
-
-
 class Inferencer:
     """A model that takes inputs of any kind and returns predictions in their order.
+
+    A model with several tasks runs its trunk once for each input, and returns a
+    :class:`visionzoo.inference.predictions.JointPrediction` with the results by task.
 
     Group models (co-saliency) process all images of one folder together, even if the inputs mix the folders. Images in
     memory are one group. With ``errors="report"``, a group is processed without its unreadable images.
@@ -111,8 +58,10 @@ class Inferencer:
         score_threshold: results with a lower score, in [0, 1], are dropped. None uses the default of the task: 0.3
             for boxes, 0 for all others. For a saliency map, it is the threshold of the mask; 0 keeps the mask of the
             model. Counts have no score. The model may drop further results, according to its ``test_cfg``.
-        class_thresholds: by class name, thresholds that replace ``score_threshold``.
-        classes: names of the classes to keep, in a list or separated by commas; None for all.
+        class_thresholds: by class name, thresholds that replace ``score_threshold``; by task for a model with several
+            tasks.
+        classes: names of the classes to keep, in a list or separated by commas; None for all. Of several tasks, it
+            changes those that have one of these classes.
         limit: largest number of results of an input, the best ones; None for all, and for 5 classes of an image.
         options: changes to the config, as for ``--cfg-options``.
         allow_new: True if options may add keys.
@@ -121,14 +70,17 @@ class Inferencer:
             are equal up to rounding, see :mod:`visionzoo.models.fast_form`. ``model`` is always the plain form.
         backend: ``torch``, or ``onnxruntime``: the model is exported once into the cache, compared with PyTorch, and
             run on the CPU without PyTorch from then on.
+        tasks: names of some tasks of a model with several, in a list or separated by commas; only their heads run. None
+            for all.
 
     Raises:
         CheckpointError: no weights are given or released, or they do not fit the model.
         UnknownName: no model has this name, or the config names an unknown part.
-        ConfigError: the config cannot be loaded or built, or it has several tasks; or the task has no such selection
-            of results.
+        ConfigError: the config cannot be loaded or built; its tasks have different kinds of inputs; or no task has such
+            a selection of results.
 
     Attributes:
+        readers: by task, what makes results of the model's samples.
         weights: the file of the weights; None for an untrained model, and for one without parameters.
         is_untrained: True if the model has parameters, but no weights were loaded.
         step: step of the training at which the weights were saved, such as ``epoch 3``; empty if unknown.
@@ -159,27 +111,64 @@ class Inferencer:
         trust_pickle: bool = False,
         exact: bool = False,
         backend: str = "torch",
+        tasks: str | Iterable[str] | None = None,
     ):
         self.batch_size = _positive(batch_size)
-        chosen = dict(threshold=score_threshold, thresholds=class_thresholds, classes=classes, limit=limit)
+        names = classes if classes is None or isinstance(classes, str) else list(classes)
+        chosen = dict(threshold=score_threshold, thresholds=class_thresholds, names=names, limit=limit)
+        read: Any = partial(readers_of, **chosen)  # type: ignore[arg-type]
         loaded = _backend(
             backend,
             name_or_config,
             weights,
-            lambda task, names: selection_of(task_of(task), names, **chosen),  # type: ignore[arg-type]
+            read,
             device,
             dict(tiny=tiny, options=options, allow_new=allow_new),
             trust_pickle,
             exact,
+            tasks,
         )
         self._run_model, self.fingerprint = loaded.run, loaded.fingerprint
         self.name, self.notes, self.run, self.config = loaded.name, loaded.notes, loaded.folder, loaded.config
-        self.task, self.prepare, self.model, self.device = loaded.task, loaded.prepare, loaded.model, loaded.device
-        self._task = task_of(self.task)
+        self.prepare, self.model, self.device = loaded.prepare, loaded.model, loaded.device
         self.weights, self.step, self.is_untrained = loaded.weights, loaded.step, loaded.is_untrained
-        self.class_names, self.category_ids = loaded.names, loaded.category_ids
-        self.selection = selection_of(self._task, self.class_names, **chosen)  # type: ignore[arg-type]
+        self.readers: dict[str, Reader] = read(loaded.classes)
         self._divisor, self._form = loaded.divisor, loaded.form
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, in the order of the config."""
+        return tuple(self.readers)
+
+    @property
+    def task(self) -> str:
+        """Name of the only task; a :class:`ConfigError` if the model has several, like the three attributes below."""
+        return self._reader("task").name
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Class names by label; None if they are unknown."""
+        return self._reader("class_names").names
+
+    @property
+    def category_ids(self) -> tuple[int, ...] | None:
+        """Category id of each label; None if it is the label plus one."""
+        return self._reader("category_ids").classes.category_ids
+
+    @property
+    def selection(self) -> Selection:
+        """The results that are kept."""
+        return self._reader("selection").selection
+
+    def _reader(self, what: str) -> Reader:
+        return only_one(self.readers, f"Inferencer.{what}")
+
+    def of_task(self, name: str) -> Inferencer:
+        """Return an Inferencer that reads only the results of one task; the model is the same."""
+        require_known(name, self.readers, f"task of {self.name}")
+        one = copy(self)
+        one.readers = {name: self.readers[name]}
+        return one
 
     def __call__(
         self,
@@ -216,12 +205,12 @@ class Inferencer:
         if errors not in ("raise", "report"):
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
-        select = self.selection if score_threshold is None else self._above(score_threshold)
-        sources = self._task.inputs.sources_of(inputs, recursive=recursive, **reading)
+        select = self.readers if score_threshold is None else self._above(score_threshold)
+        sources = self._inputs.sources_of(inputs, recursive=recursive, **reading)
         if self.takes_groups:
             yield from self._of_groups(sources, select, keep_images, errors)
             return
-        queue = _Window(size, self._task.inputs, self._divisor)
+        queue = _Window(size, self._inputs, self._divisor)
         for number, source in enumerate(sources):
             queue.enter(number, self._prepared(source, keep_images, errors))
             yield from self._ready(queue, select, keep_images, errors)
@@ -229,9 +218,13 @@ class Inferencer:
         yield from self._ready(queue, select, keep_images, errors)
 
     @property
+    def _inputs(self) -> Input:
+        return next(iter(self.readers.values())).task.inputs
+
+    @property
     def takes_groups(self) -> bool:
         """True if the model processes all inputs of a group together."""
-        return self._task.inputs.are_grouped
+        return self._inputs.are_grouped
 
     @property
     def form(self) -> dict[str, Any]:
@@ -243,12 +236,19 @@ class Inferencer:
         return next(iter(self([image], **options)))
 
     def draw(self, image: np.ndarray, result: Any) -> np.ndarray:
-        """Return a copy of the image, (H, W, 3) uint8 RGB, with the result drawn on it."""
-        return self._task.draw(image, result, 1)
+        """Return a copy of the image, (H, W, 3) uint8 RGB, with the result drawn on it.
 
-    def _above(self, threshold: float) -> Selection:
-        """Return the selection with another threshold."""
-        return replace(self.selection, threshold=selection_of(self._task, None, threshold=threshold).threshold)
+        That of several tasks has a legend below the image.
+        """
+        if isinstance(result, JointResult):
+            return JointTask({name: reader.task for name, reader in self.readers.items()}).draw(image, result, 1)
+        return self._reader("draw").task.draw(image, result, 1)
+
+    def _above(self, threshold: float) -> dict[str, Reader]:
+        """Return the readers with another threshold."""
+        if not any("threshold" in reader.task.selections for reader in self.readers.values()):
+            require_option(next(iter(self.readers.values())).task, "threshold", option("threshold"))
+        return {name: reader.above(threshold) for name, reader in self.readers.items()}
 
     def _prepared(self, source: Source, keep_image: bool, errors: str) -> Prepared | Prediction:
         try:
@@ -258,7 +258,7 @@ class Inferencer:
                 raise
             return self._failed(source, error)
 
-    def _ready(self, queue: _Window, select: Selection, keep_images: bool, errors: str) -> Iterator[Prediction]:
+    def _ready(self, queue: _Window, select: Readers, keep_images: bool, errors: str) -> Iterator[Prediction]:
         yield from queue.finished()
         while batch := queue.next_batch():
             items = [queue.taken(number) for number in batch]
@@ -268,7 +268,7 @@ class Inferencer:
                 queue.finish(number, prediction)
             yield from queue.finished()
 
-    def _run(self, batch: list[Prepared], select: Selection) -> list[Prediction]:
+    def _run(self, batch: list[Prepared], select: Readers) -> list[Prediction]:
         name = batch[0].source.name
         try:
             samples, seconds = self._tested([item.sample for item in batch], name, len(batch))
@@ -278,8 +278,8 @@ class Inferencer:
             return [self._failed(batch[0].source, error.at(name, InputError))]
         return [self._result(item, sample, select, seconds) for item, sample in zip(batch, samples, strict=True)]
 
-    def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Any], float]:
-        """Run the model on packed samples. Return the predicted samples and the seconds per image."""
+    def _tested(self, packed: list[dict[str, Any]], name: str, images: int) -> tuple[list[Mapping[str, Any]], float]:
+        """Run the model on packed samples. Return the predicted samples by task and the seconds per image."""
         data = {key: [each[key] for each in packed] for key in ("inputs", "data_samples")}
         started = time.perf_counter()
         try:
@@ -291,35 +291,40 @@ class Inferencer:
             ) from error
         return samples, (time.perf_counter() - started) / images
 
-    def _result(self, item: Prepared, sample: Any, select: Selection, seconds: float) -> Prediction:
+    def _result(self, item: Prepared, samples: Mapping[str, Any], select: Readers, seconds: float) -> Prediction:
+        """Return the prediction for one input from its samples by task."""
+        return joint_prediction(
+            {name: self._read_as(reader, item, samples[name], seconds) for name, reader in select.items()}
+        )
+
+    def _read_as(self, reader: Reader, item: Prepared, sample: Any, seconds: float) -> Prediction:
         try:
-            read = self._task.read(sample, item.size, self.class_names)
-            result, best = select.of(read, self._task.counted is not None)
+            result, best = reader.read(sample, item.size)
         except InputError as error:
-            return self._failed(item.source, error.at(item.source.name, InputError))
+            return Prediction(item.source, reader.name, self.name, error=error.at(item.source.name, InputError))
         return Prediction(
-            item.source, self.task, self.name, item.size, result, image=item.image, seconds=seconds, best_score=best
+            item.source, reader.name, self.name, item.size, result, image=item.image, seconds=seconds, best_score=best
         )
 
     # ----------------------------------------------------------------------- groups
 
     def _of_groups(
-        self, sources: Iterable[Source], select: Selection, keep_images: bool, errors: str
+        self, sources: Iterable[Source], select: Readers, keep_images: bool, errors: str
     ) -> Iterator[Prediction]:
         """Process group by group, in the order of their first images. Yield predictions in the order of the inputs."""
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
-            groups.setdefault(self._task.inputs.group_of(source), []).append((number, source))
-        queue = _Window(1, self._task.inputs, self._divisor)
+            groups.setdefault(self._inputs.group_of(source), []).append((number, source))
+        queue = _Window(1, self._inputs, self._divisor)
         for name, members in groups.items():
             predictions = self._of_group([source for _, source in members], select, errors)
             for (number, _), prediction in zip(members, predictions, strict=True):
-                complete = replace(prediction, group=name, group_size=len(members))
+                complete = prediction.in_group(name, len(members))
                 queue.finish(number, complete if keep_images else replace(complete, image=None))
             yield from queue.finished()
 
-    def _of_group(self, sources: list[Source], select: Selection, errors: str) -> list[Prediction]:
+    def _of_group(self, sources: list[Source], select: Readers, errors: str) -> list[Prediction]:
         """Return the predictions for the images of one group, in their order."""
         values = [self._read(source, errors) for source in sources]
         readable = [i for i, value in enumerate(values) if not isinstance(value, Prediction)]
@@ -327,10 +332,11 @@ class Inferencer:
         if readable:
             packed = self.prepare.group([sources[i] for i in readable], [values[i] for i in readable])
             (sample,), seconds = self._tested([packed], sources[readable[0]].name, len(readable))
-            members = self._task.members(sample)
-            for i, each in zip(readable, members, strict=True):
+            members = {name: reader.task.members(sample[name]) for name, reader in select.items()}
+            for place, i in enumerate(readable):
                 item = self.prepare.item(sources[i], values[i])
-                predictions[i] = self._result(item, each, select, seconds)
+                own = {name: each[place] for name, each in members.items()}
+                predictions[i] = self._result(item, own, select, seconds)
                 if predictions[i].error is not None and errors == "raise":
                     raise predictions[i].error
         return predictions
@@ -345,7 +351,8 @@ class Inferencer:
             return self._failed(source, error)
 
     def _failed(self, source: Source, error: ZooError) -> Prediction:
-        return Prediction(source.without_pixels(), self.task, self.name, error=error)
+        source = source.without_pixels()
+        return joint_prediction({name: Prediction(source, name, self.name, error=error) for name in self.readers})
 
 
 class _Window:
@@ -429,11 +436,12 @@ def _backend(
     kind: str,
     model: Any,
     weights: Any,
-    check: Callable[[str, tuple[str, ...]], object],
+    check: Check,
     device: str,
     changes: dict[str, Any],
     trust_pickle: bool,
     exact: bool,
+    tasks: str | Iterable[str] | None,
 ) -> Backend:
     """Return what runs the model. An exported ONNX file needs no torch."""
     require_known(kind, BACKENDS, "backend")
@@ -441,14 +449,15 @@ def _backend(
     if kind == "onnxruntime" and (file is None or file.suffix.lower() != ".onnx"):
         from visionzoo.inference.onnx_backend import onnx_backend
 
-        return onnx_backend(model, weights, check=check, device=device, trust_pickle=trust_pickle, **changes)
+        given: dict[str, Any] = dict(check=check, device=device, trust_pickle=trust_pickle, tasks=tasks)
+        return onnx_backend(model, weights, **given, **changes)
     if file is None:
         from visionzoo.inference.torch_backend import torch_backend
 
-        chosen: dict[str, Any] = dict(device=device, trust_pickle=trust_pickle, exact=exact)
+        chosen: dict[str, Any] = dict(device=device, trust_pickle=trust_pickle, exact=exact, tasks=tasks)
         return torch_backend(model, weights, check=check, **chosen, **changes)
     options = changes["options"] or changes["tiny"]
-    return exported_backend(file, weights, check=check, device=device, options=options, exact=exact)
+    return exported_backend(file, weights, check=check, device=device, options=options, exact=exact, tasks=tasks)
 
 
 def _positive(batch_size: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +34,7 @@ def onnx_backend(
     check: Check,
     device: str,
     trust_pickle: bool,
+    tasks: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Backend:
     """Return the exported file of a model, from the cache if the same model was exported before.
@@ -42,8 +43,8 @@ def onnx_backend(
     when it is written, see :mod:`visionzoo.export.caching`.
 
     Args:
-        name_or_config, weights, device, trust_pickle: see :class:`visionzoo.inference.inferencer.Inferencer`.
-        check: function that is called with the task and the class names.
+        name_or_config, weights, device, trust_pickle, tasks: see :class:`visionzoo.inference.inferencer.Inferencer`.
+        check: function that is called with the classes by task.
         changes: ``tiny``, ``options`` and ``allow_new``.
 
     Raises:
@@ -67,7 +68,7 @@ def onnx_backend(
         # by name, because the export is a layer above this one
         write = import_module("visionzoo.export.caching").write_for_all_images
         make_folder(folder, lambda new: write(loaded, source, new / path.name, trust_pickle=trust_pickle))
-    backend = exported_backend(path, None, check=check, device=device, options=())
+    backend = exported_backend(path, None, check=check, device=device, options=(), tasks=tasks)
     notes = [*loaded.notes, f"onnxruntime runs the model with the weights {source}"]
     return replace(backend, notes=notes, folder=own_run(loaded.run))
 

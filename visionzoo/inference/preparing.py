@@ -126,26 +126,61 @@ class Preparation:
         return results
 
 
-def test_pipeline_of(cfg: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
-    """Return the transforms of the test data set of a config, else those of the validation data set.
+def test_pipeline_of(cfg: Mapping[str, Any], source: str, tasks: Sequence[str] | None) -> list[Mapping[str, Any]]:
+    """Return the transforms of inference: ``infer_pipeline`` of a config, else those of its test or validation data.
+
+    The data sets of several tasks must have equal transforms, apart from what loads images and ground truth.
 
     Args:
         cfg: the config.
         source: name of the config in messages.
+        tasks: the tasks that are predicted, for data sets by task; None for all.
 
     Raises:
-        ConfigError: the config has no such pipeline.
+        ConfigError: the config has no such pipeline, or the data sets of the tasks have different ones.
 
     Example:
-        >>> test_pipeline_of({"test_dataloader": {"dataset": {"pipeline": [{"type": "LoadImage"}]}}}, "my.py")
+        >>> test_pipeline_of({"test_dataloader": {"dataset": {"pipeline": [{"type": "LoadImage"}]}}}, "my.py", None)
         [{'type': 'LoadImage'}]
     """
+    if cfg.get("infer_pipeline"):
+        return list(cfg["infer_pipeline"])
     for loader in ("test_dataloader", "val_dataloader"):
-        dataset = (cfg.get(loader) or {}).get("dataset")
-        while isinstance(dataset, Mapping):
-            if dataset.get("pipeline"):
-                return list(dataset["pipeline"])
-            dataset = dataset.get("dataset")
+        found = _pipeline_of((cfg.get(loader) or {}).get("dataset"), f"{source}: {loader}.dataset", tasks)
+        if found:
+            return found
     raise ConfigError(
         source, expected="a pipeline in test_dataloader.dataset", found="none", advice="inference needs its transforms"
     )
+
+
+def _pipeline_of(dataset: Any, where: str, tasks: Sequence[str] | None) -> list[Mapping[str, Any]]:
+    """Return the pipeline of a data set, of the one inside it, or of those by task; empty if it has none."""
+    while isinstance(dataset, Mapping):
+        if dataset.get("pipeline"):
+            return list(dataset["pipeline"])
+        if isinstance(dataset.get("datasets"), Mapping):
+            chosen = {name: each for name, each in dataset["datasets"].items() if tasks is None or name in tasks}
+            by_task = {task: _pipeline_of(each, where, None) for task, each in chosen.items()}
+            return _common({task: pipeline for task, pipeline in by_task.items() if pipeline}, where)
+        dataset = dataset.get("dataset")
+    return []
+
+
+def _common(by_task: Mapping[str, list[Mapping[str, Any]]], where: str) -> list[Mapping[str, Any]]:
+    """Return the pipeline that the data sets of all tasks share, apart from what loads images and ground truth.
+
+    Raises:
+        ConfigError: two of them differ, so that one forward pass of the trunk cannot serve all tasks.
+    """
+    first = next(iter(by_task), "")
+    kept = {task: [dict(step) for step in steps if not provided_by(step)] for task, steps in by_task.items()}
+    for task, steps in kept.items():
+        if steps != kept[first]:
+            raise ConfigError(
+                where,
+                expected="one test pipeline for all tasks",
+                found=f"other transforms for {first} than for {task}",
+                advice=f"add infer_pipeline = [...] to the config, or choose a task, such as --task {first}",
+            )
+    return by_task[first] if by_task else []

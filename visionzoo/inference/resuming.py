@@ -9,6 +9,9 @@ The output folder has the file ``.infer.jsonl``, the journal of the run. It has 
 
 A run that continues cuts these files to the sizes of the last such line. ``run.json`` has the settings that determine
 the results; the settings of a run that continues must be equal.
+
+The folder of a model with several tasks has a journal, and so has the folder of each task. Such a run
+continues after the last input that all of them have.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +72,7 @@ class Earlier:
         kept: the lines of ``predictions.jsonl`` that are kept.
         tally: numbers of the results of these lines.
         sources: the inputs of these lines, filled by :meth:`skip`.
+        parts: the runs of its tasks, by task, for a model with several.
     """
 
     run: dict[str, Any]
@@ -77,6 +81,7 @@ class Earlier:
     kept: list[Kept]
     tally: Tally = field(default_factory=Tally)
     sources: list[Source] = field(default_factory=list)
+    parts: Mapping[str, Earlier] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -127,6 +132,8 @@ class Earlier:
                     advice="give the inputs of that run in the same order, or leave out --resume for a new folder",
                 )
             self.sources.append(source.without_pixels())
+        for part in self.parts.values():
+            part.sources = self.sources
         further = next(sources, None) if self.complete else None
         if further is not None:
             raise InputError(
@@ -139,14 +146,38 @@ class Earlier:
 
 def earlier_run(out: Path) -> Earlier | None:
     """Return the run of inference in a folder; None without a run that can continue."""
+    run, journal = _run_in(out), _journal_of(out)
+    if journal is None or "settings" not in run:
+        return None
+    names = tasks_in(run)
+    if not names:
+        return _earlier_at(out, run, journal, _last_place(out, journal))
+    numbers = [_numbers_of(folder) for folder in (out, *(out / name for name in names))]
+    return _joint_at(out, run, names, max(set.intersection(*numbers), default=0))
+
+
+def tasks_in(run: Mapping[str, Any]) -> list[str]:
+    """Return the tasks of a run, by its ``run.json``, if it has several."""
+    return run["task"] if isinstance(run.get("task"), list) else []
+
+
+def _run_in(out: Path) -> dict[str, Any]:
     try:
         run = json.loads((out / "run.json").read_bytes())
-        journal = (out / JOURNAL).read_bytes()
     except (OSError, ValueError):
+        return {}
+    return run if isinstance(run, dict) else {}
+
+
+def _journal_of(out: Path) -> bytes | None:
+    try:
+        return (out / JOURNAL).read_bytes()
+    except OSError:
         return None
-    if not isinstance(run, dict) or "settings" not in run:
-        return None
-    place, size = _last_place(out, journal)
+
+
+def _earlier_at(out: Path, run: dict[str, Any], journal: bytes, at: tuple[dict[str, Any], int]) -> Earlier | None:
+    place, size = at
     count = run["inputs"] if run.get("complete") else place.get("done", 0)
     try:
         return Earlier(run, place, size, _kept_lines(out / _LINES, count), _tally_in(journal[:size]))
@@ -154,12 +185,38 @@ def earlier_run(out: Path) -> Earlier | None:
         return None
 
 
-def _last_place(out: Path, journal: bytes) -> tuple[dict[str, Any], int]:
-    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none."""
+def _joint_at(out: Path, run: dict[str, Any], names: Sequence[str], number: int) -> Earlier | None:
+    """Return the run of several tasks after some inputs; None if a part of it is missing."""
+    found = []
+    for folder in (out, *(out / name for name in names)):
+        journal = _journal_of(folder)
+        own = run if folder == out else _run_in(folder)
+        if journal is None or "inputs" not in own:
+            return None
+        own = {**own, "complete": run.get("complete")}
+        found.append(_earlier_at(folder, own, journal, _last_place(folder, journal, number)))
+    whole, *parts = found
+    if whole is None or any(part is None for part in parts):
+        return None
+    whole.parts = {name: part for name, part in zip(names, parts, strict=True) if part is not None}
+    return whole
+
+
+def _numbers_of(out: Path) -> set[int]:
+    """Return the numbers of inputs after which a run can continue."""
+    records = map(_record, (_journal_of(out) or b"").splitlines())
+    return {record["done"] for record in records if "done" in record and _has_sizes(out, record["sizes"])}
+
+
+def _last_place(out: Path, journal: bytes, number: int | None = None) -> tuple[dict[str, Any], int]:
+    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none.
+
+    With ``number``, it is the line after this number of inputs.
+    """
     end = len(journal)
     for line in reversed(journal.splitlines(keepends=True)):
         record = _record(line)
-        if "done" in record and _has_sizes(out, record["sizes"]):
+        if number in (None, record.get("done")) and "done" in record and _has_sizes(out, record["sizes"]):
             return record, end
         end -= len(line)
     return {}, 0
@@ -270,6 +327,10 @@ def remove_unfinished(out: Path, earlier: Earlier) -> None:
 
 def remove_old_results(out: Path) -> None:
     """Remove only those files that an earlier run of inference wrote into ``out``, and folders that are empty then."""
+    for name in tasks_in(_run_in(out)):
+        remove_old_results(out / name)
+        with contextlib.suppress(OSError):  # it has files of the user
+            (out / name).rmdir()
     if not (out / _LINES).is_file() and not (out / JOURNAL).is_file():
         return
     for name in _FILES:

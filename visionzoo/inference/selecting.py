@@ -12,7 +12,7 @@ from visionzoo.config.tree import MISSING, lookup
 from visionzoo.errors import ConfigError, InputError, UnknownName
 from visionzoo.option_names import option
 from visionzoo.registry import task_modules
-from visionzoo.tasks import Task, task_of
+from visionzoo.tasks import Task, options_of, task_of
 
 _WORDS = {
     "threshold": "a score threshold",
@@ -120,8 +120,8 @@ def require_option(task: Task, name: str, where: str) -> None:
     Raises:
         ConfigError: the message names the tasks that have it.
     """
-    if not _has(task, name):
-        having = sorted(other for other in task_modules() if _has(task_of(other), name))
+    if not has_option(task, name):
+        having = sorted(other for other in task_modules() if has_option(task_of(other), name))
         if not having:
             raise UnknownName(name, kind="file format of results", known=task.saves or ["txt"])
         raise ConfigError(
@@ -132,21 +132,21 @@ def require_option(task: Task, name: str, where: str) -> None:
         )
 
 
-def model_thresholds(task: Task, cfg: Mapping[str, Any], model: object) -> dict[str, float]:
+def model_thresholds(name: str, cfg: Mapping[str, Any], model: object) -> dict[str, float]:
     """Return the score thresholds above 0 that a model applies itself, by the path of their setting in the config.
 
     Args:
-        task: task of the model; its ``options`` name the settings.
+        name: a task of the model; its ``options`` name the settings.
         cfg: the config of the model, which has the key ``model``.
         model: the model, whose attributes have the values that the config leaves out.
 
     Example:
         >>> cfg = {"model": {"test_cfg": {"score_thr": 0.05}}}
-        >>> model_thresholds(task_of("detection"), cfg, None)
+        >>> model_thresholds("detection", cfg, None)
         {'model.test_cfg.score_thr': 0.05}
     """
     found = {}
-    for setting in task.options(cfg["model"]):
+    for setting in options_of(name, task_of(name), cfg["model"]):
         path = setting.partition("=")[0]
         _, *keys = path.split(".")
         value = lookup(cfg["model"], tuple(keys))
@@ -157,7 +157,8 @@ def model_thresholds(task: Task, cfg: Mapping[str, Any], model: object) -> dict[
     return found
 
 
-def _has(task: Task, name: str) -> bool:
+def has_option(task: Task, name: str) -> bool:
+    """Return True if the task has an option for its results, see :func:`require_option`."""
     return name in task.selections or name in task.saves or (name == "crops" and task.crops is not None)
 
 

@@ -29,7 +29,7 @@ def predict_by_file(model: Any, weights: Path, classes: Sequence[str] | None) ->
         ConfigError: the file has other classes.
         CheckpointError: the file cannot be read.
     """
-    backend = exported_backend(weights, None, check=lambda task, names: None, device="cpu", options=())
+    backend = exported_backend(weights, None, check=lambda classes: None, device="cpu", options=())
     if classes and backend.names and tuple(classes) != backend.names:
         raise ConfigError(
             f"{weights}",
@@ -46,10 +46,20 @@ def _tested(backend: Backend, data: Mapping[str, Any]) -> list[Any]:
 
 
 def _sample(backend: Backend, inputs: torch.Tensor, sample: Any) -> Any:
-    if backend.task == "registration":  # its runner reads and writes the sample
-        return backend.run({"inputs": [inputs], "data_samples": [sample]})[0]
+    if backend.tasks == ("registration",):  # its runner reads and writes the sample
+        return backend.run({"inputs": [inputs], "data_samples": [sample]})[0]["registration"]
     about = sample if "phrase" in sample.metainfo else sample.metainfo["ori_shape"]
     (found,) = backend.run({"inputs": [inputs.numpy()], "data_samples": [about]})
+    named = sample.metainfo.get("task")
+    if len(backend.tasks) == 1 or named in found:
+        return _with(sample, found[named if named in found else backend.task])
+    for task, own in found.items():
+        setattr(sample, task, _with(sample.new(), own))
+    return sample
+
+
+def _with(sample: Any, found: Mapping[str, Any]) -> Any:
+    """Return the sample with predictions."""
     for name, value in found.items():
         if name != "metainfo":
             setattr(sample, name, as_torch(value))

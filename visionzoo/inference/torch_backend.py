@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -11,21 +11,22 @@ from typing import Any
 import torch
 
 from visionzoo.config import LoadedConfig
+from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.config.runs import own_run
-from visionzoo.errors import ConfigError
-from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.backends import Backend, Check, TaskClasses
 from visionzoo.inference.preparing import Preparation, test_pipeline_of
+from visionzoo.inference.readers import chosen_tasks, shared_inputs
 from visionzoo.inference.resuming import fingerprint
 from visionzoo.models.fast_form import PLAIN, FastForm
 from visionzoo.models.parameters import has_parameters
 from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.system.devices import choose_device
 from visionzoo.system.library_warnings import without_library_warnings
-from visionzoo.tasks import Task, task_of
+from visionzoo.tasks import task_of
 from visionzoo.weights.choosing import WORD, chosen_weights
 from visionzoo.weights.ready_model import ready_model
 from visionzoo.weights.runs import AGAIN, load_with_weights
-from visionzoo.weights.weight_file import read_weight_file
+from visionzoo.weights.weight_file import WeightFile, read_weight_file
 
 UNTRAINED = "none"
 
@@ -38,13 +39,15 @@ def torch_backend(
     device: str,
     trust_pickle: bool,
     exact: bool = False,
+    tasks: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Backend:
     """Load a config and its weights, and build the model.
 
     Args:
-        name_or_config, weights, device, trust_pickle, exact: see :class:`visionzoo.inference.inferencer.Inferencer`.
-        check: function that is called with the task and the class names, if they are known before the model is built.
+        name_or_config, weights, device, trust_pickle, exact, tasks: see
+            :class:`visionzoo.inference.inferencer.Inferencer`.
+        check: function that is called with the classes by task, if they are known before the model is built.
         changes: ``tiny``, ``options`` and ``allow_new``.
 
     Raises:
@@ -55,24 +58,22 @@ def torch_backend(
     else:
         loaded = load_with_weights(name_or_config, weights, again=AGAIN, **changes)
     cfg = loaded.cfg
-    name = _one_task(cfg.task, loaded.source)
-    task = task_of(name)
-    prepare = Preparation(test_pipeline_of(cfg, loaded.source), task.inputs)
+    chosen = chosen_tasks(cfg.task, tasks, loaded.source)
+    prepare = Preparation(test_pipeline_of(cfg, loaded.source, chosen), shared_inputs(chosen, loaded.source))
     source = _chosen_weights(loaded, weights)
     file = None if source is None else read_weight_file(source, trust_pickle=trust_pickle)
-    names = (None if file is None else file.classes) or stated_names(cfg)
-    if names:  # a wrong name of a class is an error before the model is built
-        check(name, names)
+    stated = {name: _stated_classes(name, file, cfg) for name in chosen}
+    if all(each.names for each in stated.values()):  # a wrong name of a class is an error before the model is built
+        check(stated)
     model = ready_model(loaded, file, device=device, trust_pickle=trust_pickle)
     first = next(model.parameters(), None)
-    names = names or _default_names(model, task)
     fast = None if exact else FastForm(model)
     return Backend(
         name=loaded.name,
-        task=name,
+        classes={name: _with_defaults(name, each, model) for name, each in stated.items()},
         config=cfg,
         prepare=prepare,
-        run=partial(_run, model, name, fast),
+        run=partial(_run, model, chosen, fast),
         fingerprint=partial(fingerprint, model),
         model=model,
         device=choose_device(device) if first is None else first.device,
@@ -80,21 +81,24 @@ def torch_backend(
         weights=None if file is None else file.path,
         step="" if file is None else file.step,
         is_untrained=file is None and first is not None,
-        names=names,
-        category_ids=(file.category_ids if file else None) or task.category_ids(names),
         notes=loaded.notes,
         folder=own_run(loaded.run),
         form=(lambda: PLAIN) if fast is None else fast.about,
     )
 
 
-def _run(model: Any, task: str, fast: FastForm | None, data: dict[str, list[Any]]) -> list[Any]:
-    """Return the predicted samples of a batch.
+def _run(
+    model: Any, tasks: Sequence[str], fast: FastForm | None, data: dict[str, list[Any]]
+) -> list[Mapping[str, Any]]:
+    """Return the predicted samples of each image of a batch, by task. Heads of other tasks do not run.
 
     Raises:
         MemoryError: the device has too little memory.
     """
     first = next(model.parameters(), None)
+    if set(getattr(model, "heads", None) or ()) - set(tasks):
+        for sample in data["data_samples"]:
+            sample.set_metainfo({"heads": tuple(tasks)})
     try:
         with torch.no_grad(), without_library_warnings(), nullcontext() if fast is None else fast.applied():
             tested = model.test_step(data)
@@ -102,19 +106,7 @@ def _run(model: Any, task: str, fast: FastForm | None, data: dict[str, list[Any]
             torch.cuda.synchronize(first.device)
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from error
-    return [sample_of_task(sample, task) for sample in tested]
-
-
-def _one_task(task: Any, source: str) -> str:
-    """Return the task of a config, or raise :class:`ConfigError` if it has several."""
-    if not isinstance(task, str):
-        raise ConfigError(
-            f"{source}: task",
-            expected="one task for inference",
-            found=", ".join(task),
-            advice=f"choose one with the option task={task[0]} (--cfg-options)",
-        )
-    return task
+    return [{task: sample_of_task(sample, task) for task in tasks} for sample in tested]
 
 
 def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> str | os.PathLike | None:
@@ -126,14 +118,35 @@ def _chosen_weights(loaded: LoadedConfig, weights: str | os.PathLike | None) -> 
     return chosen_weights(loaded, WORD) if has_parameters(loaded.cfg.model, loaded.replaced) else None
 
 
-def _default_names(model: torch.nn.Module, task: Task) -> tuple[str, ...] | None:
-    """Return the class names of the task for the class counts of the model."""
-    counts = (getattr(part, "num_classes", None) for part in model.modules())
-    return task.class_names({count for count in counts if isinstance(count, int)})
+def _stated_classes(task: str, file: WeightFile | None, cfg: Mapping[str, Any]) -> TaskClasses:
+    """Return the classes of a task that the weights, else the config, state."""
+    own = None if file is None else file.of_task(task)
+    names = (None if own is None else own.classes) or stated_names(cfg, task)
+    return TaskClasses(names, None if own is None else own.category_ids)
 
 
-def stated_names(cfg: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the class names of a config's test data; None if it states none."""
+def _with_defaults(task: str, stated: TaskClasses, model: torch.nn.Module) -> TaskClasses:
+    """Return the classes of a task, by default those of the task for the class counts of its part of the model."""
+    part = dict(getattr(model, "heads", None) or {}).get(task, model)
+    counts = (getattr(each, "num_classes", None) for each in part.modules())
+    names = stated.names or task_of(task).class_names({count for count in counts if isinstance(count, int)})
+    return TaskClasses(names, stated.category_ids or task_of(task).category_ids(names))
+
+
+def stated_names(cfg: Mapping[str, Any], task: str | None = None) -> tuple[str, ...] | None:
+    """Return the class names of a config's test data; None if it states none.
+
+    Args:
+        cfg: the config.
+        task: task of the classes, for a data set with data sets by task.
+
+    Example:
+        >>> data = {"lanes": {"type": "CULane"}, "detection": {"classes": ["cat"]}}
+        >>> stated_names({"test_dataloader": {"dataset": {"datasets": data}}}, "detection")
+        ('cat',)
+    """
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    by_task = joint_data_sets(dataset)
+    dataset = (by_task.get(task or "") or {}) if by_task else dataset
     names = dataset.get("classes") or (dataset.get("metainfo") or {}).get("classes")
     return (names,) if isinstance(names, str) else tuple(names) if names else None

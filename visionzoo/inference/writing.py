@@ -32,6 +32,9 @@
                                until the end
     OUT/.infer.jsonl           the files of the run and its progress, for --resume and --overwrite
 
+The folder of a model with several tasks has only ``predictions.jsonl``, with the results by task, ``vis``, images with
+the results of all tasks, ``gallery`` and ``run.json``. Its subfolder ``OUT/TASK`` has the files of each task.
+
 A byte of a file name that is not UTF-8 is written as an escape such as ``\\xff``, also in the names of the files here.
 These names are cut to 200 bytes.
 
@@ -57,16 +60,19 @@ from PIL import Image
 
 from visionzoo.errors import as_utf8
 from visionzoo.inference.gallery import ENTRIES, INDEX, Entries, Gallery, is_listed
-from visionzoo.inference.inferencer import Inferencer, Prediction
+from visionzoo.inference.inferencer import Inferencer
+from visionzoo.inference.predictions import Prediction
+from visionzoo.inference.readers import Reader
 from visionzoo.inference.result_files import CocoResults, Lines, Rows
 from visionzoo.inference.resuming import JOURNAL, Earlier, remove_unfinished
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.structures.image_names import shortened
+from visionzoo.structures.task_meta import meta_of_task
 from visionzoo.system.atomic import cannot_write, write_file, write_text
 from visionzoo.system.paths import shared_path
 from visionzoo.system.versions import git_describe, versions
-from visionzoo.tasks import Tally, task_of
+from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import Video
 
@@ -86,12 +92,14 @@ class PredictionWriter:
         crops: True to write each box as an image.
         gallery: True to write a page of all inputs.
         earlier: the run to continue, after :meth:`visionzoo.inference.resuming.Earlier.skip`.
+        reader: reader of the task whose results are written; None for that of the only task.
 
     Attributes:
         done, failed: number of inputs so far, and of those that could not be used.
         tally: numbers of all results so far, see :meth:`visionzoo.tasks.Task.tally`.
         notes: messages for the user, to be printed at the end.
         written: paths of the files of the last prediction, relative to ``out``.
+        files: paths of its result files by :attr:`visionzoo.tasks.ResultFile.key`, relative to ``out``.
         stopped: set it to True if further inputs exist; ``complete`` in ``run.json`` is then false.
     """
 
@@ -106,7 +114,9 @@ class PredictionWriter:
         crops: bool = False,
         gallery: bool = False,
         earlier: Earlier | None = None,
+        reader: Reader | None = None,
     ):
+        self.reader = next(iter(inferencer.readers.values())) if reader is None else reader
         self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
         self.about, self.started, self._skipped = dict(about or {}), time.time(), 0
         self.done = self.failed = 0
@@ -114,7 +124,8 @@ class PredictionWriter:
         self.stopped = False
         self.notes: list[str] = []
         self.written: list[str] = []
-        self._task = task_of(inferencer.task)
+        self.files: dict[str, str | list[str]] = {}
+        self._task = self.reader.task
         self._gallery = Gallery(self._task, self._about_model()) if gallery else None
         self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
         self._names: set[Path] = set()
@@ -141,8 +152,8 @@ class PredictionWriter:
         if self._task.coco is not None:
             kinds[_COCO] = CocoResults
         if self._task.document is not None:
-            things = (getattr(self.inferencer.model, "dataset_meta", None) or {}).get("things")
-            values = self._task.document.values(self.inferencer.class_names, self.inferencer.category_ids, things)
+            meta = meta_of_task(getattr(self.inferencer.model, "dataset_meta", None), self.reader.name)
+            values = self._task.document.values(self.reader.names, self.reader.classes.category_ids, meta.get("things"))
             kinds[self._task.document.name] = partial(CocoResults, values=values, key=self._task.document.key)
         if self._task.row is not None:
             kinds[_ROWS] = Rows
@@ -158,8 +169,8 @@ class PredictionWriter:
         if self._gallery is not None:
             self._write_bytes(Path(INDEX), self._gallery.page())
         for kind in self._files:
-            if kind.with_names and self.inferencer.class_names:
-                text = "".join(f"{name}\n" for name in self.inferencer.class_names)
+            if kind.with_names and self.reader.names:
+                text = "".join(f"{name}\n" for name in self.reader.names)
                 self._write_bytes(Path(kind.folder, "classes.txt"), text.encode())
 
     def _replay(self, earlier: Earlier) -> None:
@@ -190,15 +201,15 @@ class PredictionWriter:
         """Write one prediction. Drawn images and crops need its ``image``."""
         self.done += 1
         self.failed += prediction.error is not None
-        self.written = []
+        self.written, self.files = [], {}
         record, thumbnails, place = prediction.record(), None, Path()
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
             self.tally, self._unnoted = self.tally + new, self._unnoted + new
             place = self._place_of(prediction.source)
-            files = self._write_files(place, prediction.result)
-            record["result"] |= files
-            self._add_to_tables(prediction, files)
+            self.files = self._write_files(place, prediction.result)
+            record["result"] |= self.files
+            self._add_to_tables(prediction, self.files)
             if prediction.image is not None:
                 thumbnails = self._write_images(place, prediction, prediction.image)
         if prediction.group is not None:
@@ -237,11 +248,11 @@ class PredictionWriter:
     def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any]) -> None:
         task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
         if task.document is not None:
-            path, ids = source.place.as_posix(), self.inferencer.category_ids
+            path, ids = source.place.as_posix(), self.reader.classes.category_ids
             document: Any = self._tables[task.document.name]
             document.add_all([task.document.entry(prediction.result, path, files, ids)])
         if isinstance(coco, CocoResults):
-            coco.add_all(task.coco(prediction.result, self.done, self.inferencer.category_ids))
+            coco.add_all(task.coco(prediction.result, self.done, self.reader.classes.category_ids))
         if task.row is not None:
             self._tables[_ROWS].add({"input": source.name, **source.columns, **task.row(prediction.result)})
         if task.lines is not None:
@@ -371,7 +382,7 @@ class PredictionWriter:
         """Return what the page of all inputs states at its top."""
         about = [
             ("model", self.inferencer.name),
-            ("task", self.inferencer.task),
+            ("task", self.reader.name),
             ("weights", shared_path(self._source_of_weights())),
         ]
         return [*about, ("step", self.inferencer.step)] if self.inferencer.step else about
@@ -385,7 +396,7 @@ class PredictionWriter:
         seconds = time.time() - self.started
         run = {
             "model": self.inferencer.name,
-            "task": self.inferencer.task,
+            "task": self._stated_task(),
             "weights": self._source_of_weights(),
             "step": self.inferencer.step or None,
             "device": str(self.inferencer.device),
@@ -403,9 +414,16 @@ class PredictionWriter:
         }
         write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
-    def _categories(self) -> list[dict[str, Any]]:
-        names, ids = self.inferencer.class_names or (), self.inferencer.category_ids
-        return [{"id": ids[label] if ids else label + 1, "name": name} for label, name in enumerate(names)]
+    def _stated_task(self) -> str | list[str]:
+        return self.reader.name
+
+    def _categories(self) -> Any:
+        return self.reader.categories()
+
+    @property
+    def parts(self) -> Mapping[str, PredictionWriter]:
+        """The writer of each task."""
+        return {self.reader.name: self}
 
 
 def _folder_name(name: str) -> str:

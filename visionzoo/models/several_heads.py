@@ -57,8 +57,8 @@ def build_heads(heads: Any) -> ModuleDict:
 def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) -> dict[str, list[int] | None]:
     """Return the indices of the samples of each head, by name; None if the head receives all samples.
 
-    A sample with a ``task`` in its metainfo is passed only to the head of that name, every other sample to all heads.
-    The result has no entry for a head without samples.
+    A sample with a ``task`` in its metainfo is passed only to the head of that name, and one with ``heads`` only to the
+    heads of these names. Every other sample is passed to all heads. The result has no entry for a head without samples.
 
     Raises:
         DataError: no head has the name of a sample's task.
@@ -72,9 +72,14 @@ def samples_by_head(names: Sequence[str], samples: Sequence[TaskSample] | None) 
     """
     if samples is None:
         return dict.fromkeys(names)
-    tasks = [_task_of(sample, names) for sample in samples]
-    chosen = {name: [i for i, task in enumerate(tasks) if task in (None, name)] for name in names}
-    return {name: None if len(indices) == len(tasks) else indices for name, indices in chosen.items() if indices}
+    own = [_heads_of(sample, names) for sample in samples]
+    chosen = {name: [i for i, heads in enumerate(own) if name in heads] for name in names}
+    return {name: None if len(indices) == len(own) else indices for name, indices in chosen.items() if indices}
+
+
+def _heads_of(sample: TaskSample, names: Sequence[str]) -> Sequence[str]:
+    task = _task_of(sample, names)
+    return sample.metainfo.get("heads", names) if task is None else (task,)
 
 
 def _task_of(sample: TaskSample, names: Sequence[str]) -> str | None:

@@ -39,7 +39,8 @@ class TaskModel(BaseModel):
     Heads of mmdet and mmseg are heads as well, see :mod:`visionzoo.models.library_heads`.
 
     Several heads share one forward pass of backbone and neck. A sample with a ``task`` in its metainfo is passed only
-    to the head of that name. Every other sample is passed to all heads.
+    to the head of that name, and one with ``heads`` only to the heads of these names. Every other sample is passed to
+    all heads.
 
     Args:
         backbone: config of the backbone, which maps images (N, 3, H, W) to a tuple of feature maps.
@@ -185,6 +186,8 @@ class TaskModel(BaseModel):
     def graph_outputs(self, inputs: Tensor, sizes: Tensor, text: TextStates | None = None) -> dict[str, Tensor]:
         """Return the results as tensors, for an exported graph; see ``graph_outputs`` of the head.
 
+        With several heads, the names begin with the name of the head and a dot.
+
         Args:
             inputs: (B, C, H, W), preprocessed.
             sizes: (B, 2) int64, height and width of each image without padding.
@@ -192,7 +195,11 @@ class TaskModel(BaseModel):
         """
         batch = Batch(inputs, text=text, unnormalised=partial(unnormalised, self.data_preprocessor))
         batch = self._with_encode(batch)
-        return self.head.graph_outputs(self._encoded(batch), batch, sizes)
+        feats = self._encoded(batch)
+        if self.heads is None:
+            return self.head.graph_outputs(feats, batch, sizes)
+        found = {name: head.graph_outputs(feats, batch, sizes) for name, head in self.heads.items()}
+        return {f"{name}.{key}": value for name, own in found.items() for key, value in own.items()}
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """Return the feature maps that the heads read."""

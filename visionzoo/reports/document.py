@@ -14,7 +14,7 @@ from visionzoo.system.atomic import write_text
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading of a section, or with ``level`` 3 of a part of it."""
+    """A heading of a section, or with ``level`` 3 or 4 of a part of it."""
 
     text: str
     level: int = 2

@@ -9,10 +9,11 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 96rem; margin: 0 auto; padding: 1rem; }
-h1, h2, h3, p, li, dd, figcaption { overflow-wrap: anywhere; }
+h1, h2, h3, h4, p, li, dd, figcaption { overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2rem 0 .75rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.5rem 0 .5rem; }
+h4 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 50rem; }
 a { color: var(--link); }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }

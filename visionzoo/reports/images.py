@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -311,9 +311,39 @@ class _Label:
         )
 
 
-def write_labels(
-    pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
-) -> None:
+Wanted = tuple[str, Colour, np.ndarray]  # text, RGB colour, and box of a label, xyxy in pixels
+
+
+@dataclass
+class GatheredLabels:
+    """Labels of several drawings on one image, with their fonts, in the order in which they were drawn."""
+
+    found: list[tuple[Sequence[Wanted], Font]] = field(default_factory=list)
+
+
+_GATHERED: ContextVar[GatheredLabels | None] = ContextVar("gathered", default=None)
+
+
+@contextmanager
+def gathered_labels() -> Iterator[GatheredLabels]:
+    """Keep the labels of all drawings inside instead of writing them; :func:`write_gathered` then writes them.
+
+    Example:
+        >>> pen = ImageDraw.Draw(Image.new("RGB", (48, 32)))
+        >>> with gathered_labels() as labels:
+        ...     write_labels(pen, [("cat", (0, 0, 0), np.array([1, 1, 9, 9]))], label_font(10), (48, 32))
+        >>> len(labels.found), pen._image.getbbox()
+        (1, None)
+    """
+    found = GatheredLabels()
+    before = _GATHERED.set(found)
+    try:
+        yield found
+    finally:
+        _GATHERED.reset(before)
+
+
+def write_labels(pen: ImageDraw.ImageDraw, wanted: Iterable[Wanted], font: Font, size: tuple[int, int]) -> None:
     """Write each text on a plate of its colour near its box. The first label is on top.
 
     Args:
@@ -322,7 +352,20 @@ def write_labels(
         font: font of the texts.
         size: (width, height) of the image. Wider labels are cut off; higher ones are skipped.
     """
-    for label in _placed_labels(pen, wanted, font, size)[::-1]:
+    gathered = _GATHERED.get()
+    if gathered is not None:
+        gathered.found.append((list(wanted), font))
+        return
+    write_gathered(pen, GatheredLabels([(list(wanted), font)]), size)
+
+
+def write_gathered(pen: ImageDraw.ImageDraw, labels: GatheredLabels, size: tuple[int, int]) -> None:
+    """Write the labels of several drawings, those of the first drawing on top; see :func:`write_labels`."""
+    placed: list[tuple[_Label, Font]] = []
+    for wanted, font in labels.found:
+        new = _placed_labels(pen, wanted, font, size, [label for label, _ in placed])
+        placed += [(label, font) for label in new]
+    for label, font in placed[::-1]:
         pen.rectangle((label.x, label.y, label.x + label.width - 1, label.y + label.height - 1), fill=label.colour)
         pen.text((label.x + label.dx, label.y + label.dy), label.text, fill=_readable_on(label.colour), font=font)
 
@@ -363,9 +406,9 @@ def _cut(pen: ImageDraw.ImageDraw, line: str, font: Font, width: int) -> str:
 
 
 def _placed_labels(
-    pen: ImageDraw.ImageDraw, wanted: Iterable[tuple[str, Colour, np.ndarray]], font: Font, size: tuple[int, int]
+    pen: ImageDraw.ImageDraw, wanted: Iterable[Wanted], font: Font, size: tuple[int, int], before: Sequence[_Label]
 ) -> list[_Label]:
-    """Place labels, best first. A label covers no earlier one if one of its positions is free."""
+    """Place labels, best first. A label covers no earlier one, nor one of ``before``, if one of its places is free."""
     placed: list[_Label] = []
     for text, colour, box in wanted:
         text = "\n".join(_cut(pen, line, font, size[0] - 4) for line in text.split("\n"))
@@ -374,7 +417,8 @@ def _placed_labels(
         if not text or label.width > size[0] or label.height > size[1]:
             continue
         places = [replace(label, x=x, y=y) for x, y in _corners(label, _inside(box, size), size)]
-        placed.append(next((new for new in places if not any(new.covers(old) for old in placed)), places[0]))
+        others = [*before, *placed]
+        placed.append(next((new for new in places if not any(new.covers(old) for old in others)), places[0]))
     return placed
 
 

@@ -10,7 +10,7 @@ import io
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,8 @@ class RunReport:
         stated: numbers of the model's card.
         stated_note: sentence about them, or why they are missing.
         tables: rows by class, by the name of the table.
-        figures: figures by task; the name of the only task is empty.
+        figures: figures by task; the name of the only task is empty. Each of several tasks has a section with its
+            figures and samples, and with the tables and numbers whose names begin with its name and a slash.
         examples: samples with the largest errors by task, the largest first.
         errors: what the error of a sample is, by task: "1 less the IoU of the mask".
         notes: sentences about parts that are missing.
@@ -148,15 +149,50 @@ def write_run_report(folder: Path, report: RunReport) -> Path:
         Facts(report.facts),
         *(Text(note, is_warning=True) for note in report.notes),
         *_metric_blocks(report),
-        *_stated_blocks(report),
-        *_class_blocks(report),
-        *_figure_blocks(folder, report),
-        *_example_blocks(folder, report),
+        *_found_blocks(folder, report),
     ]
     write_document(folder, "report", f"Test of {report.title}", blocks)
     if not any(images.iterdir()):
         images.rmdir()
     return folder / "report.html"
+
+
+def _found_blocks(folder: Path, report: RunReport) -> list[Block]:
+    """Return the numbers of the card, those by class, figures and samples; of several tasks, a section for each."""
+    tasks = [task for task in report.figures if task]
+    if not tasks:
+        return [
+            *_stated_blocks(report),
+            *_class_blocks(report),
+            *_figure_blocks(folder, report),
+            *_example_blocks(folder, report),
+        ]
+    blocks: list[Block] = []
+    if report.stated_note:
+        blocks += [Heading("Beside the model card"), Text(report.stated_note)]
+    for task in tasks:
+        own = _of_task(report, task)
+        parts = [_stated_blocks(own), _class_blocks(own), _figure_blocks(folder, own), _example_blocks(folder, own)]
+        blocks += [Heading(task), *(_lowered(block) for part in parts for block in part)]
+    return blocks
+
+
+def _of_task(report: RunReport, task: str) -> RunReport:
+    """Return the part of a report that belongs to one of several tasks, whose numbers have its name before a slash."""
+    start = f"{task}/"
+    return replace(
+        report,
+        stated=[each for each in report.stated if each.metric.startswith(start)],
+        stated_note="",
+        tables={name: rows for name, rows in report.tables.items() if name.startswith(start)},
+        figures={task: report.figures[task]},
+        examples={task: report.examples.get(task, ())},
+    )
+
+
+def _lowered(block: Block) -> Block:
+    """Return a heading one level below; every other block as it is."""
+    return replace(block, level=block.level + 1) if isinstance(block, Heading) else block
 
 
 def _metric_blocks(report: RunReport) -> list[Block]:
@@ -173,6 +209,8 @@ def _of_metric(metric: Measured) -> float:
 
 
 def _stated_blocks(report: RunReport) -> list[Block]:
+    if not report.stated and not report.stated_note:
+        return []
     blocks: list[Block] = [Heading("Beside the model card")]
     if report.stated_note:
         blocks.append(Text(report.stated_note))

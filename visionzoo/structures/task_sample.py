@@ -9,8 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-# Key in the metainfo of a joint data set, and in a checkpoint: the metainfo of the data set of each task.
-TASKS = "tasks"
+from visionzoo.structures.task_meta import TASKS as TASKS
 
 
 class TaskSample(BaseDataElement):
@@ -25,6 +24,7 @@ class TaskSample(BaseDataElement):
       both.
     - ``group_size``: images of this sample on the batch axis: 1, or more for a group, a pair or several crops.
     - ``task``: task whose ground truth the sample has, in a model of several tasks; without it, it has that of all.
+    - ``heads``: names of the heads that predict the sample; without it, all heads do.
     - ``phrase``: description of the object that a referring model must find.
 
     Example:

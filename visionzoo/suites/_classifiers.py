@@ -30,6 +30,7 @@ from visionzoo.weights.weight_file import read_weight_file
 
 TRANSFORMS = ("reference", "model")
 KEPT = 5  # best classes of a record
+_TASK = "classification"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _UNFIT = (RuntimeError, AssertionError, ValueError, IndexError, TypeError)
 
@@ -190,7 +191,7 @@ class ZooClassifier(Classifier):
         self.classes = int(getattr(self._head(), "num_classes", 0)) - self._skipped
 
     def _head(self) -> Any:
-        return getattr(self.net, "head", None)
+        return _head_of(self.net)
 
     def batch_of(self, images: Sequence[Image.Image]) -> Any:
         """Return preprocessed inputs and samples."""
@@ -203,7 +204,8 @@ class ZooClassifier(Classifier):
 
     def run(self, batch: Any) -> Tensor:
         """Return logits without the background class."""
-        logits = self.net(batch["inputs"], batch.get("data_samples"), mode="tensor")
+        raw = self.net(batch["inputs"], batch.get("data_samples"), mode="tensor")
+        logits = raw[_TASK] if isinstance(raw, Mapping) else raw
         return logits[:, self._skipped :]
 
     def last_layer(self) -> nn.Linear:
@@ -276,11 +278,16 @@ def open_classifier(
         inferencer = Inferencer(
             name, weights, tiny=settings.tiny, device=settings.device, options=list(settings.options)
         )
-    if inferencer.task != "classification" or not hasattr(inferencer.model, "head"):
-        raise ConfigError(
-            name, expected="a classifier", found=f"a model of {inferencer.task}", advice="`visionzoo list` shows tasks"
-        )
-    return ZooClassifier(shown_name(inferencer.name, inferencer.run), inferencer, **options)
+    if _TASK not in inferencer.tasks or _head_of(inferencer.model) is None:
+        found = f"a model of {', '.join(inferencer.tasks)}"
+        raise ConfigError(name, expected="a classifier", found=found, advice="`visionzoo list` shows tasks")
+    return ZooClassifier(shown_name(inferencer.name, inferencer.run), inferencer.of_task(_TASK), **options)
+
+
+def _head_of(net: Any) -> Any:
+    """Return the head of a classifier; of a model with several heads, that of its classes. None without one."""
+    heads = dict(getattr(net, "heads", None) or {})
+    return heads.get(_TASK, getattr(net, "head", None))
 
 
 def _open_timm(name: str, weights: str | None, settings: SuiteSettings, options: Mapping[str, Any]) -> Classifier:

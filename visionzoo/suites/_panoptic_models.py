@@ -23,6 +23,7 @@ from visionzoo.inference.resuming import digest_of, fingerprint
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.detections import decode_mask, encode_mask
 from visionzoo.structures.panoptic import PanopticCategory, PanopticMap
+from visionzoo.structures.task_sample import sample_of_task
 from visionzoo.suites._base import Record, SuiteData, SuiteModel, SuiteSettings
 from visionzoo.suites._models import shown_name
 
@@ -56,7 +57,8 @@ class PanopticModel(SuiteModel):
         (source,) = self.inferencer.prepare.inputs.sources_of([path])
         sample = self.inferencer.prepare(source, keep_image=False).sample
         with torch.no_grad():
-            (found,) = self.inferencer.model.test_step({key: [sample[key]] for key in ("inputs", "data_samples")})  # type: ignore[operator]
+            (tested,) = self.inferencer.model.test_step({key: [sample[key]] for key in ("inputs", "data_samples")})  # type: ignore[operator]
+        found: Any = sample_of_task(tested, "panoptic")
         panoptic: PanopticMap = found.pred_panoptic
         return {
             "size": list(panoptic.size),
@@ -81,14 +83,14 @@ def open_panoptic_model(name: str, weights: str | None, settings: SuiteSettings)
         torch.manual_seed(settings.seed)
         changes = dict(tiny=settings.tiny, device=settings.device, options=list(settings.options))
         inferencer = Inferencer(name, weights, **changes)  # type: ignore[arg-type]
-    if inferencer.task != "panoptic":
+    if "panoptic" not in inferencer.tasks:
         raise ConfigError(
             name,
             expected="a panoptic model",
-            found=f"a model of {inferencer.task}",
+            found=f"a model of {', '.join(inferencer.tasks)}",
             advice="`visionzoo list` shows tasks",
         )
-    return PanopticModel(inferencer)
+    return PanopticModel(inferencer.of_task("panoptic"))
 
 
 def unknown_classes(model: PanopticModel, categories: Iterable[PanopticCategory]) -> str:

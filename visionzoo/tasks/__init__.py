@@ -6,11 +6,15 @@ importing any.
 
 from visionzoo.tasks._base import Result, ResultDocument, ResultFile, ResultLines, Task
 from visionzoo.tasks._finding import task_of
+from visionzoo.tasks._joint import JointResult, JointTask
 from visionzoo.tasks._overview import Overview
 from visionzoo.tasks._sheets import SampleToDraw, drawn_sample
 from visionzoo.tasks._tally import Tally
+from visionzoo.tasks._thresholds import options_of
 
 __all__ = [
+    "JointResult",
+    "JointTask",
     "Overview",
     "Result",
     "ResultDocument",
@@ -20,5 +24,6 @@ __all__ = [
     "Tally",
     "Task",
     "drawn_sample",
+    "options_of",
     "task_of",
 ]

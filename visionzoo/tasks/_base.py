@@ -118,6 +118,8 @@ class Task:
         document: one JSON file for all inputs; None for no such file.
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
+        mark: what a drawing consists of, one of :data:`visionzoo.reports.layers.MARKS`. An image with the results of
+            several tasks has areas below, then heat, lines, boxes, and bars below the image.
         is_placed: True if a result has places in the image, so that it is drawn at the size to which it refers.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.
@@ -145,6 +147,7 @@ class Task:
     row: ClassVar[Any] = None
     document: ClassVar[ResultDocument | None] = None
     coco: ClassVar[Any] = None
+    mark: ClassVar[str] = "areas"
     is_placed: ClassVar[bool] = True
     save_best: ClassVar[Mapping[str, str]] = {}
     lower_is_better: ClassVar[tuple[str, ...]] = ()
@@ -315,6 +318,12 @@ class Task:
             names: class names by label, or None.
         """
         return None
+
+    def brief(self, result: Any) -> str:
+        """Return a few words about one result, for the legend of an image with the results of several tasks."""
+        if self.counted is not None:
+            return f"{len(result)} {self.counted[0 if len(result) == 1 else 1]}"
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.overview(result).numbers.items())
 
     def overview(self, result: Any) -> Overview:
         """Return what a list of inputs can be sorted and filtered by, for ``visionzoo infer --gallery``.

@@ -59,6 +59,7 @@ class Classification(Task):
 
     inputs = ImageInput()
     is_placed = False
+    mark = "bars"
     selections = ("threshold", "classes", "limit")
     counted = ("class", "classes")
     most = KEPT
@@ -110,6 +111,10 @@ class Classification(Task):
         from visionzoo.datasets.classification import imagenet_names
 
         return imagenet_names() if _IMAGENET_CLASSES in counts else None
+
+    def brief(self, result: ClassScores) -> str:
+        """Return the best class and its score."""
+        return f"{result.name_of(int(result.labels[0]))} {result.scores[0]:.2f}" if len(result) else "no class"
 
     def tally(self, result: ClassScores, best: float | None) -> Tally:
         """Count the best class of the image."""

@@ -53,6 +53,7 @@ class Counting(Task):
     """Task of counting people. The result is :class:`CrowdCount`, a count with its density map."""
 
     inputs = ImageInput()
+    mark = "heat"
     selections = ()
     row = staticmethod(CrowdCount.to_row)
     files = (ResultFile("density", "raw", ".npy", _density_file),)
@@ -79,6 +80,10 @@ class Counting(Task):
         density = (raw["maps"] if isinstance(raw, Mapping) else raw)[0, -1] / fed.head.log_para
         sizes = torch.tensor([fed.size], device=density.device)
         return Goal((density * pixels_inside(density.shape, fed.inputs.shape[2:], sizes)[0]).sum(), "count")
+
+    def brief(self, result: CrowdCount) -> str:
+        """Return the count."""
+        return f"{result.count:.1f}"
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_count(image, result, scale)

@@ -56,6 +56,7 @@ class Detection(Task):
 
     needs_masks: ClassVar[bool] = False
     inputs = ImageInput()
+    mark = "boxes"
     threshold = 0.3
     selections = ("threshold", "classes", "limit")
     counted = ("box", "boxes")

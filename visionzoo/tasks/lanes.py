@@ -102,6 +102,7 @@ class LaneDetection(Task):
     """Task of detecting the lanes of a road. The result is :class:`Lanes`, in pixels of the original image."""
 
     inputs = ImageInput()
+    mark = "lines"
     row = staticmethod(Lanes.to_row)
     selections = ("threshold", "limit")
     counted = ("lane", "lanes")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -15,6 +16,7 @@ from visionzoo.config import LoadedConfig, require_valid
 from visionzoo.models.class_counts import ClassCounts, Counts, counts_by_task
 from visionzoo.models.wiring import build_model
 from visionzoo.registry import SCOPE
+from visionzoo.structures.task_meta import TASKS
 from visionzoo.system.devices import choose_device
 from visionzoo.weights.loaders import close_pickle_fallback
 from visionzoo.weights.loading import load_weights, weights_of, without_pretrained
@@ -48,7 +50,7 @@ def ready_model(
 
     Returns:
         The model. Its ``dataset_meta`` has the ``classes`` and ``category_ids`` of the checkpoint, and the number of
-        ``things``, which are the first classes; or None.
+        ``things``, which are the first classes; or None. For several tasks, ``tasks`` has the same by task.
 
     Raises:
         CheckpointError: the weights cannot be read or do not fit.
@@ -67,7 +69,6 @@ def ready_model(
         file = weights
     else:
         file = read_weight_file(weights, sha256=sha256, trust_pickle=trust_pickle)
-    classes = None if file is None else file.classes
     with redirect_stdout(io.StringIO()):  # libraries print missing optional packages on import
         counts = num_classes or _counts_of(file) or loaded.cfg.get("num_classes")
         model = build_model(loaded.cfg.model, replaced=loaded.replaced, num_classes=counts)
@@ -77,11 +78,22 @@ def ready_model(
         require_stated_variants(model, file.meta, file.path)
         load_weights(model, weights_of(file.contents, str(file.path)), ignore=ignore, where=str(file.path))
         warn_of_other_normalisation(model, file.path)
-    ids = None if file is None else file.category_ids
+    model.dataset_meta = _about_data(file)  # type: ignore[assignment]
+    return model.to(target).eval()
+
+
+def _about_data(file: WeightFile | None) -> dict[str, Any]:
+    """Return what a file of weights states about its data; that of several tasks by task."""
     stated = _counts_of(file)
     things = stated.things if isinstance(stated, ClassCounts) else None
-    model.dataset_meta = {"classes": classes, "category_ids": ids, "things": things}  # type: ignore[assignment]
-    return model.to(target).eval()
+    about: dict[str, Any] = {
+        "classes": None if file is None else file.classes,
+        "category_ids": None if file is None else file.category_ids,
+        "things": things,
+    }
+    if file is not None and isinstance(stated, Mapping):
+        about[TASKS] = {task: _about_data(file.of_task(task)) for task in stated}
+    return about
 
 
 def _counts_of(file: WeightFile | None) -> Counts:

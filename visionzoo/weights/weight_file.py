@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from visionzoo.structures.task_meta import meta_of_task
 from visionzoo.system.paths import shown_path
 from visionzoo.weights.loading import category_ids_of, class_names_of, find_weights, read_checkpoint
 
@@ -43,6 +44,18 @@ class WeightFile:
     def category_ids(self) -> tuple[int, ...] | None:
         """Category id of each label; None if the file states none."""
         return category_ids_of(self.contents)
+
+    def of_task(self, task: str) -> WeightFile:
+        """Return the same weights with the facts that they state about the data of one of their tasks.
+
+        Example:
+            >>> data = {"tasks": {"lanes": {}, "detection": {"classes": ["cat", "dog"]}}}
+            >>> WeightFile(Path("a.pth"), {"meta": {"dataset_meta": data}}).of_task("detection").classes
+            ('cat', 'dog')
+        """
+        meta = dict(self.meta)
+        meta["dataset_meta"] = meta_of_task(meta.get("dataset_meta"), task)
+        return replace(self, contents={**self.contents, "meta": meta})
 
     @property
     def step(self) -> str:

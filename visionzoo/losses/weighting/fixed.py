@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class FixedWeights(LossWeighting):
         tensor(1.5000)
     """
 
-    def __init__(self, tasks: Sequence[str], weights: Mapping[str, float] | None = None):
+    def __init__(self, tasks: Sequence[str], weights: Mapping[str, Any] | None = None):
         super().__init__(tasks)
         self.weights = weights_by_task(weights, self.tasks, "model.loss_weighting.weights")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class PCGrad(LossWeighting):
 
     step: Tensor
 
-    def __init__(self, tasks: Sequence[str], weights: Mapping[str, float] | None = None, seed: Index = 0):
+    def __init__(self, tasks: Sequence[str], weights: Mapping[str, Any] | None = None, seed: Index = 0):
         super().__init__(tasks)
         self.weights, self.seed = weights_by_task(weights, self.tasks, "model.loss_weighting.weights"), seed
         self.register_buffer("step", torch.tensor(0))

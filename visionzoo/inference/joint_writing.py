@@ -1,0 +1,138 @@
+"""Writing of the predictions of a model with several tasks.
+
+::
+
+    OUT/predictions.jsonl   one line per input; ``task`` is a list, ``result`` has the results by task, and the
+                            errors of tasks
+    OUT/vis/...             images with the results of all tasks and a legend
+    OUT/gallery/...         with --gallery: a page of all inputs
+    OUT/run.json            as for one task; ``task`` is a list, ``categories`` are by task
+    OUT/TASK/...            for each task the files that a model of this task writes, see
+                            :mod:`visionzoo.inference.writing`
+
+Paths of files in ``OUT/predictions.jsonl`` are relative to OUT, those in ``OUT/TASK/predictions.jsonl`` to OUT/TASK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from visionzoo.inference.backends import TaskClasses
+from visionzoo.inference.inferencer import Inferencer
+from visionzoo.inference.predictions import Prediction
+from visionzoo.inference.readers import Reader
+from visionzoo.inference.resuming import Earlier
+from visionzoo.inference.selecting import Selection
+from visionzoo.inference.writing import PredictionWriter
+from visionzoo.system.atomic import cannot_write
+from visionzoo.tasks import JointResult, JointTask
+
+Paths = str | list[str]
+
+
+def prediction_writer(
+    out: Path,
+    inferencer: Inferencer,
+    images: tuple[str, ...] = (),
+    about: dict | None = None,
+    *,
+    saves: Sequence[str] = (),
+    crops: bool = False,
+    gallery: bool = False,
+    earlier: Earlier | None = None,
+) -> PredictionWriter:
+    """Return the writer for a model of one or of several tasks; see :class:`PredictionWriter` for the arguments."""
+    kind = PredictionWriter if len(inferencer.tasks) == 1 else JointWriter
+    return kind(out, inferencer, images, about, saves=saves, crops=crops, gallery=gallery, earlier=earlier)
+
+
+class JointWriter(PredictionWriter):
+    """Context manager that writes the predictions of all tasks: one folder for each task, and what all have in common.
+
+    The arguments are those of :class:`PredictionWriter`. Formats of ``saves`` and crops are written for the tasks that
+    have them.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        inferencer: Inferencer,
+        images: tuple[str, ...] = (),
+        about: dict | None = None,
+        *,
+        saves: Sequence[str] = (),
+        crops: bool = False,
+        gallery: bool = False,
+        earlier: Earlier | None = None,
+    ):
+        self._parts: dict[str, PredictionWriter] = {}
+        self._open = ExitStack()
+        with ExitStack() as opened:
+            for name, reader in inferencer.readers.items():
+                part = PredictionWriter(
+                    _made(out / name),
+                    inferencer,
+                    tuple(kind for kind in images if kind in reader.task.images),
+                    {**(about or {}), "out": str(out / name)},
+                    saves=[each for each in saves if each in reader.task.saves],
+                    crops=crops and reader.task.crops is not None,
+                    gallery=gallery,
+                    earlier=None if earlier is None else earlier.parts[name],
+                    reader=reader,
+                )
+                self._parts[name] = opened.enter_context(part)
+            self._open = opened.pop_all()
+        whole = JointTask({name: reader.task for name, reader in inferencer.readers.items()})
+        reader = Reader(", ".join(inferencer.tasks), whole, TaskClasses(), Selection(0.0, {}))
+        super().__init__(out, inferencer, images, about, gallery=gallery, earlier=earlier, reader=reader)
+
+    @property
+    def parts(self) -> Mapping[str, PredictionWriter]:
+        return self._parts
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        for part in self._parts.values():
+            part.stopped = self.stopped
+        self._open.__exit__(kind, error, trace)
+        self.notes += [note for part in self._parts.values() for note in part.notes]
+        super().__exit__(kind, error, trace)
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction, the files of each task first."""
+        for name, own in prediction.by_task().items():
+            self._parts[name].write(own)
+        super().write(_with_files(prediction, {name: _below(name, part) for name, part in self._parts.items()}))
+        self.written += [f"{name}/{path}" for name, part in self._parts.items() for path in part.written]
+
+    def _stated_task(self) -> list[str]:
+        return list(self._parts)
+
+    def _categories(self) -> dict[str, Any]:
+        return {name: part.reader.categories() for name, part in self._parts.items()}
+
+
+def _with_files(prediction: Prediction, files: Mapping[str, Mapping[str, Paths]]) -> Prediction:
+    """Return the prediction with the paths of the files of its results, by task."""
+    if not isinstance(prediction.result, JointResult):
+        return prediction
+    return replace(prediction, result=replace(prediction.result, files=files))
+
+
+def _below(name: str, part: PredictionWriter) -> dict[str, Paths]:
+    """Return the paths of the last files of a task, relative to the folder of all tasks."""
+    return {
+        key: f"{name}/{paths}" if isinstance(paths, str) else [f"{name}/{path}" for path in paths]
+        for key, paths in part.files.items()
+    }
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return folder
