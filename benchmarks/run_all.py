@@ -55,6 +55,7 @@ PLANS = {
     "message_passing": Plan("--rounds 5", "--only 1 0"),
     "scnn_network": Plan("", "--size 48 80"),
     "gconet_plus": Plan("", "--images 1 --size 64"),
+    "shared_trunk": Plan("", "--size 64 96 --depth 18 --rounds 1"),
     "rcnet_neck": Plan("--rounds 5", "--size 128 128 --batch 2 --channels 32"),
     "connectivity": Plan("", "--sizes 16"),
     "text_encoders": Plan("", "--variants minilm"),

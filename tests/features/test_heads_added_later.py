@@ -111,6 +111,24 @@ def test_an_added_head_learns_and_everything_else_stays_bit_for_bit(first: str, 
     assert any("retina_cls" in name for name in learned)
 
 
+def test_a_frozen_head_needs_no_data_set_and_a_learning_head_does(first: str, capsys: Any) -> None:
+    both = config("both", BOTH, 'task="detection"', ("classification", "detection"))
+    joint = """
+train_dataloader = dict(
+    batch_size=2, num_workers=0, sampler=dict(type="JointSampler", mode="in_turn"),
+    dataset=dict(type="JointDataset", datasets=dict(detection=dict(type="OneTask", task="detection", named=False))),
+)
+"""
+    Path(both).write_text(Path(both).read_text() + joint)
+    assert main(["train", both, "--weights", first, "-o", "both"]) == 2
+    said = capsys.readouterr().err
+    assert "model.heads.classification: train_dataloader.dataset.datasets has no data set for it" in said
+    train(both, "--weights", first, "--freeze", "backbone", "neck", "heads.classification", "-o", "both")
+    before, after = read_weights(first), read_weights("both")
+    old = {name.replace("head.", "heads.classification."): value for name, value in before.items()}
+    assert all(torch.equal(value, after[name]) for name, value in old.items())
+
+
 def test_without_freezing_the_trunk_and_the_norms_learn(first: str) -> None:
     both = config("both", BOTH, 'task="detection"', ("classification", "detection"))
     train(both, "--weights", first, "-o", "both")

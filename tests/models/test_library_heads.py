@@ -10,6 +10,7 @@ import torch
 from mask_transformers import mask2former, maskformer, panoptic_batch, semantic_batch, upernet
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
 from visionzoo.errors import ConfigError, DataError
@@ -160,6 +161,60 @@ def test_boxes_are_those_of_the_detector(name):
             assert torch.equal(found.labels, expected.labels)
             torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+
+
+def test_two_stages_are_those_of_the_detector():
+    boxes = dict(type="mmdet.DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2])
+    regions = dict(type="mmdet.SingleRoIExtractor", roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0))
+    sampler = dict(type="mmdet.RandomSampler", num=32, pos_fraction=0.25, neg_pos_ub=-1)
+    proposals = dict(nms_pre=100, max_per_img=50, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0)
+    head = dict(
+        rpn_head=dict(
+            type="mmdet.RPNHead",
+            feat_channels=16,
+            anchor_generator=dict(type="mmdet.AnchorGenerator", scales=[4], ratios=[0.5, 1.0, 2.0]),
+            bbox_coder=BOXES,
+        ),
+        roi_head=dict(
+            type="mmdet.StandardRoIHead",
+            bbox_roi_extractor=regions,
+            bbox_head=dict(type="mmdet.Shared2FCBBoxHead", fc_out_channels=16, bbox_coder=boxes),
+            mask_roi_extractor=dict(regions, roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=0)),
+            mask_head=dict(type="mmdet.FCNMaskHead", num_convs=1, conv_out_channels=8),
+        ),
+        train_cfg=dict(
+            rpn=dict(assigner=MAX_IOU, sampler=sampler, allowed_border=-1, pos_weight=-1, debug=False),
+            rpn_proposal=proposals,
+            rcnn=dict(assigner=MAX_IOU, sampler=sampler, mask_size=28, pos_weight=-1, debug=False),
+        ),
+        test_cfg=dict(
+            rpn=proposals,
+            rcnn=dict(score_thr=0.0, nms=dict(type="nms", iou_threshold=0.5), max_per_img=5, mask_thr_binary=0.5),
+        ),
+    )
+    trunk = dict(backbone=RESNET, neck=dict(FPN, start_level=0))
+    theirs = dict(type="mmdet.DetDataPreprocessor", pad_size_divisor=32, pad_mask=True, **PIXELS)
+    reference = build_model(dict(type="mmdet.MaskRCNN", data_preprocessor=theirs, **head, **trunk), num_classes=3)
+    ours = dict(type="TaskPreprocessor", pad_size_divisor=32, **PIXELS)
+    heads = dict(instances=dict(type="TwoStageHead", **head))
+    model = build_model(dict(type="TaskModel", data_preprocessor=ours, heads=heads, **trunk), num_classes=3)
+    share_weights(reference, model, "instances", ("rpn_head", "roi_head"))
+    batch = detection_batch()
+    for sample in batch["data_samples"]:
+        height, width = sample.img_shape
+        masks = np.zeros((len(sample.gt_instances.labels), height, width), np.uint8)
+        for mask, (left, top, right, bottom) in zip(
+            masks, sample.gt_instances.bboxes.tensor.int().tolist(), strict=True
+        ):
+            mask[top:bottom, left:right] = 1
+        sample.gt_instances.masks = BitmapMasks(masks, height, width)
+    require_equal_training(reference, model, batch)
+    for theirs, ours in zip(predictions(reference, batch), predictions(model, batch), strict=True):
+        found, expected = ours.instances.pred_instances, theirs.pred_instances
+        assert len(expected) > 0
+        assert torch.equal(found.labels, expected.labels)
+        assert torch.equal(found.masks, expected.masks)
+        torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=1e-5, atol=1e-5)
 
 
 QUERY_MODELS = {"Mask2Former": mask2former, "MaskFormer": maskformer}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from visionzoo.config.data_parts import LOADERS, joint_data_sets, tasks_of
@@ -77,8 +78,15 @@ def _data_problems(tree: Mapping[str, Any], loader: str, by_task: Mapping[str, A
         if task not in heads:
             yield join(path, task), f"no head in model.heads is called {task}; add the head, or remove the data set"
     for head in heads if loader == "train_dataloader" else ():
-        if head not in by_task:
-            yield f"model.heads.{head}", f"{path} has no data set for it; add one, or remove the head"
+        if head not in by_task and not _is_frozen(tree, head):
+            yield f"model.heads.{head}", f"{path} has no data set for it; add one, freeze it, or remove the head"
+
+
+def _is_frozen(tree: Mapping[str, Any], head: str) -> bool:
+    """Return True if a pattern of ``freeze`` matches a head as a whole."""
+    given = tree.get("freeze") or ()
+    patterns = [given] if isinstance(given, str) else given
+    return any(fnmatchcase(f"heads.{head}", str(pattern).removesuffix(".*")) for pattern in patterns)
 
 
 def _metric_problems(tree: Mapping[str, Any], loader: str, evaluator: str) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD, FUSION_HEAD = "head", "proposal head", "auxiliary head", "fusion head"
+HEAD, PROPOSAL_HEAD, ROI_HEAD = "head", "proposal head", "RoI head"
+AUXILIARY_HEAD, FUSION_HEAD = "auxiliary head", "fusion head"
 
 # Values of Part.classes.
 ALL, THINGS = "all", "things"
@@ -47,12 +48,12 @@ LIBRARY_PARTS: Mapping[str, Part] = {
     "panoptic_fusion_head": Part(FUSION_HEAD),
     "decode_head": Part(HEAD, listed=True),
     "auxiliary_head": Part(AUXILIARY_HEAD, listed=True),
-    "roi_head": Part("RoI head", listed=True),
+    "roi_head": Part(ROI_HEAD, listed=True),
 }
 
 
 def parts_of(model_class: Any) -> Mapping[str, Part]:
-    """Return the parts of a model by argument.
+    """Return the parts of a model, or of a head that holds other heads, by argument.
 
     Args:
         model_class: class of the model, or None.

@@ -24,7 +24,7 @@ from mmengine.config import ConfigDict
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, THINGS, Part
 from visionzoo.errors import ConfigError, DataError, some_of
 from visionzoo.models.library_heads import finds_objects
-from visionzoo.models.part_configs import dense_heads, fill, listed, name_of, parts_in, resolved, takes
+from visionzoo.models.part_configs import dense_heads, fill, listed, name_of, parts_in, resolved, roi_heads, takes
 from visionzoo.structures.task_sample import TASKS
 
 # Numbers of classes if config, data set and checkpoint state none: those of COCO for mmdet, of ADE20K for mmseg.
@@ -128,7 +128,7 @@ def fill_class_counts(model: ConfigDict, given: Counts) -> None:
     main = model.get("head") or model.get("decode_head")
     stated = main.get("num_classes") if isinstance(main, Mapping) else None
     for path, head, part in _heads(model):
-        counts = given.get(path.removeprefix("model.heads.")) if isinstance(given, Mapping) else given
+        counts = given.get(_name_in_heads(path)) if isinstance(given, Mapping) else given
         if isinstance(given, Mapping):
             part = replace(part, named=False)  # the counts are those of this head
         if takes(head, "num_things_classes"):
@@ -140,13 +140,19 @@ def fill_class_counts(model: ConfigDict, given: Counts) -> None:
     _fill_batch_augments(model)
 
 
+def _name_in_heads(path: str) -> str:
+    """Return the name of the head at a path, or of the head around it; empty outside of ``heads``."""
+    start = "model.heads."
+    return path.removeprefix(start).partition(".")[0] if path.startswith(start) else ""
+
+
 def _heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
     """Yield path, config and part of each head with classes. Proposal heads have none."""
     yield from ((path, head, part) for path, head, part in dense_heads(model) if part.classes is not None)
-    roi_head = model.get("roi_head") or {}
-    for name in ("bbox_head", "mask_head"):
-        for path, head in listed(roi_head.get(name), f"model.roi_head.{name}"):
-            yield path, head, Part(HEAD, classes=THINGS)
+    for at, roi_head, part in roi_heads(model):
+        for name in ("bbox_head", "mask_head"):
+            for path, head in listed(roi_head.get(name), f"{at}.{name}"):
+                yield path, head, Part(HEAD, named=part.named, classes=THINGS)
 
 
 def _fill_one_number(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor
 
-from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, parts_of
+from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, PROPOSAL_HEAD, ROI_HEAD, parts_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError
 from visionzoo.models.library_heads import is_of_library
@@ -20,6 +21,18 @@ TASK_MODEL = "TaskModel"
 
 # Settings that mmdet and mmseg write in the model, and the task model in the head.
 _SETTINGS = ("train_cfg", "test_cfg")
+
+# Kinds of heads that give the results of a model.
+_OF_MODEL = (HEAD, PROPOSAL_HEAD, ROI_HEAD)
+
+# Base classes of models by their heads; imported when they are needed, which takes seconds.
+_BASES = {
+    ("bbox_head",): ("mmdet.models.detectors", "SingleStageDetector"),
+    ("mask_head",): ("mmdet.models.detectors.single_stage_instance_seg", "SingleStageInstanceSegmentor"),
+    ("panoptic_head",): ("mmdet.models.detectors", "MaskFormer"),
+    ("decode_head",): ("mmseg.models.segmentors", "EncoderDecoder"),
+    ("rpn_head", "roi_head"): ("mmdet.models.detectors", "TwoStageDetector"),
+}
 
 # Settings of mmdet's preprocessor that TaskPreprocessor has as well.
 _OF_PREPROCESSOR = ("mean", "std", "pad_size_divisor", "pad_value")
@@ -58,9 +71,8 @@ class HeadsByName:
 def heads_by_name(model: Mapping[str, Any], task: str | Sequence[str], where: str = "model") -> HeadsByName:
     """Return the model of a config as a task model of several heads.
 
-    A head of ``TaskModel(head=...)`` gets the name of its task. A detector of mmdet with one dense head or a head with
-    mask queries, and an ``EncoderDecoder`` of mmseg, become task models whose head is inside an adapter. Their results
-    are the same.
+    A head of ``TaskModel(head=...)`` gets the name of its task. A detector of mmdet with a dense head, two stages or
+    mask queries, and an ``EncoderDecoder`` of mmseg, become task models with the same heads and the same results.
 
     Args:
         model: the ``model`` of a config. It is not changed.
@@ -81,10 +93,10 @@ def heads_by_name(model: Mapping[str, Any], task: str | Sequence[str], where: st
     if own.get("type") == TASK_MODEL:
         return _of_task_model(own, tasks, where)
     kind = resolved(own)
-    heads = [name for name, part in parts_of(kind).items() if part.kind == HEAD and own.get(name) is not None]
-    if len(tasks) != 1 or len(heads) != 1 or not _is_plain(kind, own, heads[0]):
+    heads = [name for name, part in parts_of(kind).items() if part.kind in _OF_MODEL and own.get(name) is not None]
+    if len(tasks) != 1 or not _is_plain(kind, own, heads):
         raise _not_joinable(own, where)
-    return _of_library_model(own, tasks[0], heads[0], where)
+    return _of_library_model(own, tasks[0], heads, where)
 
 
 def _of_task_model(own: dict[str, Any], tasks: Sequence[str], where: str) -> HeadsByName:
@@ -97,40 +109,42 @@ def _of_task_model(own: dict[str, Any], tasks: Sequence[str], where: str) -> Hea
     return HeadsByName({**own, "heads": {tasks[0]: head}}, {"head.": f"heads.{tasks[0]}."}, auxiliary)
 
 
-def _is_plain(kind: Any, own: Mapping[str, Any], head: str) -> bool:
-    """Return True if a model of mmdet or mmseg only passes the feature maps of its trunk to its head."""
-    from mmdet.models.detectors import MaskFormer, SingleStageDetector
-    from mmdet.models.detectors.single_stage_instance_seg import SingleStageInstanceSegmentor
-    from mmseg.models.segmentors import EncoderDecoder
-
-    bases = (MaskFormer, SingleStageInstanceSegmentor, SingleStageDetector, EncoderDecoder)
-    base = next((base for base in bases if isinstance(kind, type) and issubclass(kind, base)), None)
+def _is_plain(kind: Any, own: Mapping[str, Any], heads: list[str]) -> bool:
+    """Return True if a model of mmdet or mmseg only passes the feature maps of its trunk to its head or two heads."""
     parts = {name for name, part in parts_of(kind).items() if part.kind in (AUXILIARY_HEAD, FUSION_HEAD)}
-    known = {"type", "data_preprocessor", "backbone", "neck", "init_cfg", head, *parts, *_SETTINGS}
-    same = base is not None and all(
-        getattr(kind, name) is getattr(base, name) for name in ("loss", "predict", "extract_feat")
-    )
+    known = {"type", "data_preprocessor", "backbone", "neck", "init_cfg", *heads, *parts, *_SETTINGS}
     return (
-        same
+        _computes_as_base(kind, heads)
         and {name for name, value in own.items() if value is not None} <= known
-        and not isinstance(own[head], (list, tuple))
-        and not isinstance(own.get("neck"), (list, tuple))
-        and is_of_library(resolved(own[head]))
+        and not any(isinstance(own.get(name), (list, tuple)) for name in ("neck", *heads))
+        and all(is_of_library(resolved(own[name])) for name in heads if name != "roi_head")
         and (own.get("test_cfg") or {}).get("mode", "whole") == "whole"
     )
 
 
-def _of_library_model(own: dict[str, Any], task: str, name: str, where: str) -> HeadsByName:
+def _computes_as_base(kind: Any, heads: list[str]) -> bool:
+    """Return True if a class has the methods of the base class of mmdet or mmseg that has these heads."""
+    if tuple(heads) not in _BASES or not isinstance(kind, type):
+        return False
+    module, name = _BASES[tuple(heads)]
+    base = getattr(import_module(module), name)
+    same = all(getattr(kind, each, None) is getattr(base, each) for each in ("loss", "predict", "extract_feat"))
+    return issubclass(kind, base) and same
+
+
+def _of_library_model(own: dict[str, Any], task: str, heads: list[str], where: str) -> HeadsByName:
     parts = parts_of(resolved(own))
     fusion = [key for key, part in parts.items() if part.kind == FUSION_HEAD and own.get(key) is not None]
     auxiliary = [key for key, part in parts.items() if part.kind == AUXILIARY_HEAD and own.get(key) is not None]
-    kept = (*_SETTINGS, *fusion) if name != "decode_head" else fusion
-    head = {**own[name], **{key: own[key] for key in kept if own.get(key) is not None}}
+    kept = fusion if heads == ["decode_head"] else [*_SETTINGS, *fusion]
+    inner = own[heads[0]] if len(heads) == 1 else {"type": "TwoStageHead", **{name: own[name] for name in heads}}
+    head = {**inner, **{key: own[key] for key in kept if own.get(key) is not None}}
     trunk = {key: own[key] for key in ("backbone", "neck", "init_cfg") if own.get(key) is not None}
     if own.get("data_preprocessor") is not None:
         trunk["data_preprocessor"] = _preprocessor_of(own, where)
     model = {"type": TASK_MODEL, **trunk, "heads": {task: head}}
-    return HeadsByName(model, {f"{name}.": f"heads.{task}.{name}."}, tuple(f"{key}." for key in auxiliary))
+    prefixes = {f"{name}.": f"heads.{task}.{name}." for name in heads}
+    return HeadsByName(model, prefixes, tuple(f"{key}." for key in auxiliary))
 
 
 def _preprocessor_of(own: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -158,7 +172,7 @@ def _preprocessor_of(own: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _not_joinable(own: Mapping[str, Any], where: str) -> ConfigError:
     return ConfigError(
         where,
-        expected="a TaskModel, a one-stage detector or mask classifier of mmdet, or an EncoderDecoder of mmseg",
+        expected="a TaskModel, a plain detector or mask classifier of mmdet, or an EncoderDecoder of mmseg",
         found=f"{name_of(own)} ({', '.join(key for key in own if key.endswith('head') and own[key] is not None)})",
         advice="train its head in a TaskModel, with heads=dict(NAME=dict(type=...))",
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from mmengine.config import ConfigDict
 
-from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, Part, parts_of, typed_parts
+from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, ROI_HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, UnknownName
 from visionzoo.registry import MODELS
@@ -28,18 +29,34 @@ def dense_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
             yield path, cfg, part
 
 
+def roi_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
+    """Yield path, config and :class:`Part` of each RoI head."""
+    for path, cfg, part in parts_in(model):
+        if part.kind == ROI_HEAD:
+            yield path, cfg, part
+
+
 def parts_in(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """Yield path, config and :class:`Part` of each part of a model that has a type.
+    """Yield path, config and :class:`Part` of each part of a model that has a type, also of the parts inside a head.
 
     Example:
         >>> model = ConfigDict(type="TaskModel", backbone=dict(type="DiNAT"), head=dict(type="SCNNHead"))
         >>> [(path, part.kind) for path, cfg, part in parts_in(model)]
         [('model.backbone', 'backbone'), ('model.head', 'head')]
     """
-    for key, part in parts_of(resolved(model) if "type" in model else None).items():
-        for path, cfg in typed_parts(model.get(key), part, f"model.{key}"):
+    parts = parts_of(resolved(model) if "type" in model else None)
+    for path, cfg, part in _typed(model, parts, "model"):
+        yield path, cfg, part
+        inner = getattr(resolved(cfg), "PARTS", None) if part.kind == HEAD else None
+        for below, own, inside in _typed(cfg, inner or {}, path):
+            yield below, own, replace(inside, named=part.named)
+
+
+def _typed(owner: Mapping, parts: Mapping[str, Part], path: str) -> Iterator[tuple[str, ConfigDict, Part]]:
+    for key, part in parts.items():
+        for place, cfg in typed_parts(owner.get(key), part, f"{path}.{key}"):
             if isinstance(cfg, Mapping) and "type" in cfg:
-                yield path, cfg, part
+                yield place, cfg, part  # type: ignore[misc]
 
 
 def listed(parts: Any, path: str) -> list[tuple[str, ConfigDict]]:

@@ -32,6 +32,7 @@ from visionzoo.models.part_configs import (
     name_of,
     necks_of,
     resolved,
+    roi_heads,
     takes,
 )
 from visionzoo.registry import MODELS, SCOPE, TASK_UTILS, rejections_explained
@@ -119,8 +120,8 @@ def fill_model(
             levels = _fill_neck(neck, levels, path)
         for path, head, _ in dense_heads(model):
             _fill_head(head, levels, path)
-        if isinstance(model.get("roi_head"), Mapping):
-            _fill_roi_head(model.roi_head, levels, model.backbone)
+        for path, head, _ in roi_heads(model):
+            _fill_roi_head(head, levels, model.backbone, path)
         _fill_padding(model, levels)
     return model
 
@@ -387,21 +388,21 @@ def _channels_at(index: int | Sequence[int], levels: Levels, path: str) -> Any:
     return channels if isinstance(index, Sequence) else channels[0]
 
 
-def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict) -> None:
+def _fill_roi_head(roi_head: ConfigDict, levels: Levels, backbone: ConfigDict, at: str) -> None:
     """Fill RoI extractors from the first four levels, and box and mask heads from the extracted or shared features."""
-    width = _one_number(levels, "model.roi_head", name_of(roi_head))
+    width = _one_number(levels, at, name_of(roi_head))
     strides = levels.strides[:_ROI_LEVELS]
     for name in ("bbox_roi_extractor", "mask_roi_extractor"):
-        for path, extractor in listed(roi_head.get(name), f"model.roi_head.{name}"):
+        for path, extractor in listed(roi_head.get(name), f"{at}.{name}"):
             fill(extractor, "out_channels", width, levels.giver, path)
             extractor.setdefault("featmap_strides", list(strides))
             _check_roi_strides(extractor, levels, path)
     crops = levels
-    for path, shared in listed(roi_head.get("shared_head"), "model.roi_head.shared_head"):
+    for path, shared in listed(roi_head.get("shared_head"), f"{at}.shared_head"):
         _continue_backbone(shared, backbone, path)
         crops = _levels_of(shared, _Crops(width))
     for name in ("bbox_head", "mask_head"):
-        for path, head in listed(roi_head.get(name), f"model.roi_head.{name}"):
+        for path, head in listed(roi_head.get(name), f"{at}.{name}"):
             if takes(head, "in_channels"):
                 fill(head, "in_channels", crops.channels[0], crops.giver, path)
 

@@ -24,20 +24,17 @@ class LibraryHead(BaseModule):
 
     Attributes:
         PART: name of the inner head in the models of its library.
+        INNER: base class of the inner head.
         FINDS_OBJECTS: True if the classes of the head are only the things of the data.
     """
 
     PART: ClassVar[str]
+    INNER: ClassVar[type] = nn.Module
     FINDS_OBJECTS: ClassVar[bool] = False
 
     def __init__(self, head: nn.Module):
         super().__init__()
         self.add_module(self.PART, head)
-
-    @classmethod
-    def takes(cls, head: type) -> bool:
-        """Return True if this is the adapter of a class of heads."""
-        raise TypeError(f"{cls.__name__} must define takes")
 
     @classmethod
     def of_config(cls, cfg: ConfigDict) -> LibraryHead:

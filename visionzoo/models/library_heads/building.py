@@ -59,27 +59,39 @@ def finds_objects(head: Any) -> bool:
         >>> finds_objects(MODELS.get("mmdet.RetinaHead")), finds_objects(MODELS.get("mmseg.FCNHead"))
         (True, False)
     """
-    if not is_of_library(head):
-        return False
-    return any(adapter.FINDS_OBJECTS for adapter in _adapters() if adapter.takes(head))
+    adapter = _adapter_for(head) if is_of_library(head) else None
+    return adapter is not None and adapter.FINDS_OBJECTS
 
 
-def _adapters() -> tuple[Any, ...]:
-    """Return the adapters; imported here because imports of mmdet and mmseg take seconds."""
+def _adapter_for(head: Any) -> Any:
+    """Return the adapter of a class, or None. Only its library is imported, which takes seconds."""
+    if computes_maps(head):
+        from visionzoo.models.library_heads.pixels import PixelHead
+
+        return PixelHead
     from visionzoo.models.library_heads.dense import DenseHead, DenseMaskHead
-    from visionzoo.models.library_heads.pixels import PixelHead
     from visionzoo.models.library_heads.queries import QueryHead
 
-    return DenseHead, DenseMaskHead, QueryHead, PixelHead
+    return next((adapter for adapter in (QueryHead, DenseHead, DenseMaskHead) if issubclass(head, adapter.INNER)), None)
+
+
+def computes_maps(head: Any) -> bool:
+    """Return True if a class is a decode head of mmseg: its ``loss`` receives ``train_cfg``.
+
+    Heads that refine the map of another head (``prev_output``) are left out.
+    """
+    loss = getattr(head, "loss", None)
+    known = None if loss is None else arguments_of(loss)
+    return known is not None and known.know("train_cfg") and not known.know("prev_output")
 
 
 def _adapter_of(head: Any, name: str) -> Any:
-    for adapter in _adapters():
-        if adapter.takes(head):
-            return adapter
-    raise ConfigError(
-        name,
-        expected="a head that computes losses and predictions only from feature maps",
-        found=f"a class of {head.__module__.partition('.')[0]} with other inputs",
-        advice="choose a dense head, a head with mask queries or a decode head",
-    )
+    adapter = _adapter_for(head)
+    if adapter is None:
+        raise ConfigError(
+            name,
+            expected="a head that computes losses and predictions only from feature maps",
+            found=f"a class of {head.__module__.partition('.')[0]} with other inputs",
+            advice="choose a dense head, one with mask queries, a decode head, or TwoStageHead for proposals and RoIs",
+        )
+    return adapter

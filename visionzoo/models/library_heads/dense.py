@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdout is only for results
-    from mmdet.models.dense_heads import MaskFormerHead
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
     from mmdet.models.dense_heads.base_mask_head import BaseMaskHead
     from mmdet.models.utils.misc import samplelist_boxtype2tensor
@@ -28,12 +27,9 @@ class DenseHead(LibraryHead):
     """
 
     PART = "bbox_head"
+    INNER = BaseDenseHead
     FINDS_OBJECTS = True
     TRUTH: ClassVar[tuple[str, ...]] = ("bboxes", "labels")
-
-    @classmethod
-    def takes(cls, head: type) -> bool:
-        return issubclass(head, BaseDenseHead) and not issubclass(head, MaskFormerHead)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """Return the losses of the inner head; those of its levels are summed."""
@@ -56,8 +52,5 @@ class DenseMaskHead(DenseHead):
     """
 
     PART = "mask_head"
+    INNER = BaseMaskHead
     TRUTH = ("bboxes", "labels", "masks")
-
-    @classmethod
-    def takes(cls, head: type) -> bool:
-        return issubclass(head, BaseMaskHead)

@@ -11,22 +11,11 @@ from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
 with contextlib.redirect_stdout(io.StringIO()):  # libraries print on import; stdout is only for results
-    from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead
     from mmseg.models.utils import resize
 
-from visionzoo.config.signatures import arguments_of
 from visionzoo.models.library_heads.adapting import LibraryHead, summed
 from visionzoo.models.library_heads.samples import segmentation_samples
 from visionzoo.structures.batch import Batch
-
-
-def computes_maps(head: type) -> bool:
-    """Return True if a class is a decode head of mmseg: its ``loss`` receives ``train_cfg``.
-
-    Heads that refine the map of another head are left out.
-    """
-    loss = getattr(head, "loss", None)
-    return loss is not None and arguments_of(loss).know("train_cfg") and not issubclass(head, BaseCascadeDecodeHead)
 
 
 class PixelHead(LibraryHead):
@@ -37,10 +26,6 @@ class PixelHead(LibraryHead):
     """
 
     PART = "decode_head"
-
-    @classmethod
-    def takes(cls, head: type) -> bool:
-        return computes_maps(head)
 
     def loss(self, feats: Sequence[Tensor], batch: Batch) -> dict[str, Tensor]:
         """Return the losses of the inner head, and the accuracy of pixels."""

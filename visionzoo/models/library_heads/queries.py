@@ -14,7 +14,6 @@ with contextlib.redirect_stdout(io.StringIO()):  # mmdet prints on import; stdou
     from mmdet.models.dense_heads import MaskFormerHead
 
 from visionzoo.models.library_heads.adapting import LibraryHead, summed, with_predictions
-from visionzoo.models.library_heads.pixels import computes_maps
 from visionzoo.models.library_heads.samples import detection_samples
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
@@ -34,14 +33,11 @@ class QueryHead(LibraryHead):
     """
 
     PART = "panoptic_head"
+    INNER = MaskFormerHead
 
     def __init__(self, head: nn.Module, fusion: nn.Module):
         super().__init__(head)
         self.panoptic_fusion_head: Any = fusion
-
-    @classmethod
-    def takes(cls, head: type) -> bool:
-        return issubclass(head, MaskFormerHead) and not computes_maps(head)
 
     @classmethod
     def of_config(cls, cfg: ConfigDict) -> QueryHead:
