@@ -170,6 +170,22 @@ def trunk_levels(model_cfg: Mapping) -> Levels:
     return levels
 
 
+def reads_one_width(model_cfg: Mapping) -> bool:
+    """Return True if a head of a model takes one number of input channels, so that all its maps have one width.
+
+    Example:
+        >>> reads_one_width({"type": "mmdet.RetinaNet", "bbox_head": {"type": "mmdet.RetinaHead"}})
+        True
+    """
+    model = ConfigDict(copy.deepcopy(plain(model_cfg)))
+    return "roi_head" in model or any(_takes_one_width(head) for _, head, _ in dense_heads(model))
+
+
+def _takes_one_width(head: ConfigDict) -> bool:
+    arguments = arguments_of(resolved(head))
+    return arguments.know("in_channels") and not arguments.know("in_index") and not _takes_list(arguments)
+
+
 def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
     key = repr((plain(cfg), getattr(make_input, "key", None)))
     if key not in _measured:
@@ -366,10 +382,13 @@ def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path:
     if arguments.know("in_index"):
         return _channels_at(head.get("in_index", -1), levels, path)
     accepted = arguments.annotation("in_channels")
-    takes_list = any(word in accepted for word in ("List", "Sequence", "list", "tuple"))
-    if takes_list and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
+    if _takes_list(arguments) and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
         return list(levels.channels)
     return _one_number(levels, path, name_of(head))
+
+
+def _takes_list(arguments: Arguments) -> bool:
+    return any(word in arguments.annotation("in_channels") for word in ("List", "Sequence", "list", "tuple"))
 
 
 def _channels_at(index: int | Sequence[int], levels: Levels, path: str) -> Any:
