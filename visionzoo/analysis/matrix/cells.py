@@ -9,16 +9,20 @@ from typing import Any
 
 import torch
 
-from visionzoo.analysis.matrix.data import head_data
+from visionzoo.analysis.matrix.data import HeadData, head_data
 from visionzoo.analysis.matrix.fitting import refusal
-from visionzoo.analysis.matrix.models import model_config
+from visionzoo.analysis.matrix.models import model_config, whole_backbone
 from visionzoo.analysis.matrix.parts import Head, TrunkPart
 from visionzoo.analysis.matrix.predicting import require_predictions
 from visionzoo.analysis.matrix.training import train_step
+from visionzoo.engine.log_files import no_list_of_parameters
+from visionzoo.errors import RunFailed, ZooError
 from visionzoo.models.wiring import build_model
 from visionzoo.weights.loading import without_pretrained
 
 WORKS, REFUSED, FAILED = "works", "refused", "failed"
+
+_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -44,34 +48,39 @@ def run_cell(cell: Cell) -> dict[str, Any]:
     """Return the outcome of a cell.
 
     Returns:
-        ``status`` (``works``, ``refused`` or ``failed``), ``reason`` (of a refusal or failure, one sentence),
-        ``note`` (what does not learn, and why), ``loss`` and ``seconds``.
+        ``status`` (``works``, ``refused`` or ``failed``), ``reason`` (of a refusal or failure, one sentence), ``kind``
+        (of a refusal), ``note`` (what does not learn, and why), ``loss``, ``trace`` (of a failure) and ``seconds``.
     """
     begin = time.perf_counter()
-    reason = refusal(cell)
-    outcome = {"status": REFUSED, "reason": reason} if reason else _tried(cell)
+    try:
+        outcome = _outcome(cell)
+    except Exception as error:  # whatever a part raises is the outcome of its cell
+        outcome = {"status": FAILED, "reason": _sentence(error), "trace": traceback.format_exc()}
     return {**outcome, "seconds": round(time.perf_counter() - begin, 2)}
 
 
-def _tried(cell: Cell) -> dict[str, Any]:
-    try:
-        data = head_data(cell.head.config)
-        torch.manual_seed(0)
-        model = build_model(model_config(cell, data.model), num_classes=data.counts)
-        trained = _trained(model, data)
-        require_predictions(model, data, cell.head.task)
-    except Exception as error:  # whatever a part raises is the outcome of its cell
-        return {"status": FAILED, "reason": _sentence(error), "trace": traceback.format_exc()}
+def _outcome(cell: Cell) -> dict[str, Any]:
+    if cell.head.config is None:
+        raise RunFailed(f"no config uses {cell.head.name}, so it has no data; add a config with a tiny variant")
+    if (refused := refusal(cell)) is not None:
+        return {"status": REFUSED, "kind": refused.kind, "reason": refused.sentence}
+    data = head_data(cell.head.config)
+    torch.manual_seed(_SEED)
+    model: Any = build_model(model_config(cell, data.model), num_classes=data.counts)
+    trained = _trained(cell, model, data)
+    require_predictions(model, data, cell.head.task)
     return {"status": WORKS, **trained}
 
 
-def _trained(model: Any, data: Any) -> dict[str, Any]:
+def _trained(cell: Cell, model: Any, data: HeadData) -> dict[str, Any]:
     without_pretrained(model)
-    model.init_weights()
+    with no_list_of_parameters():
+        model.init_weights()
     if next(model.parameters(), None) is None:
         return {"note": "The model has no parameters, so nothing is trained."}
-    return train_step(model, data.batch("train"))
+    return train_step(model, data.batch("train"), whole_backbone(cell, data.model))
 
 
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ZooError) else f"{type(error).__name__}: {text}"

@@ -64,7 +64,7 @@ def head_data(config: str) -> HeadData:
 def _loaded(config: str) -> Any:
     """Return the tiny variant with small images and with score thresholds of 0."""
     cfg = load_config(config, tiny=True).cfg
-    options = {path: value for path, value in (_parsed(text) for text in task_of(cfg.task).options(cfg.model))}
+    options = dict(_parsed(text) for text in task_of(cfg.task).options(cfg.model))
     for size in _SIZES:
         try:
             options |= image_size_settings(cfg.to_dict(), size)

@@ -231,9 +231,9 @@ def _is_single(name: str, names: Mapping[Any, str]) -> bool:
 
 
 def _short(key: tuple[Any, ...]) -> str:
-    task, model, _, *types = key
+    _, model, _, *types = key
     own = [kind for kind in types if "." not in kind]
-    return own[-1] if len(own) else (types[-1] if len(types) == 1 else model)
+    return own[-1] if own else (types[-1] if len(types) == 1 else model)
 
 
 def _with_task(key: tuple[Any, ...], name: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from visionzoo.analysis.matrix.data import HeadData
 from visionzoo.errors import RunFailed, counted, some_of
+from visionzoo.registry import MODELS, SCOPE
 
 _RATE = 1e-4  # of the one step, so small that it only shows that the step is possible
 
@@ -20,12 +23,13 @@ _APART = ("text_encoder.", "data_preprocessor.")
 _PHRASE = "the left one"
 
 
-def train_step(model: Any, batch: Any) -> dict[str, Any]:
+def train_step(model: Any, batch: Any, whole_backbone: Mapping[str, Any]) -> dict[str, Any]:
     """Train one step.
 
     Args:
         model: the model; its weights change.
         batch: a training batch as the loader returns it.
+        whole_backbone: config of the backbone with all its maps, if the model may use only some of them.
 
     Returns:
         ``loss``, and ``note`` if parameters of the trunk have no gradient because the head does not read their maps.
@@ -40,7 +44,7 @@ def train_step(model: Any, batch: Any) -> dict[str, Any]:
     if not loss.isfinite():
         raise RunFailed(f"the loss is {loss.item()}: {some_of([f'{k} {float(v):g}' for k, v in losses.items()], 6)}")
     loss.backward(retain_graph=True)
-    note = _require_gradients(model, maps)
+    note = _require_gradients(model, maps, _Backbone(whole_backbone, data["inputs"]))
     torch.optim.SGD(model.parameters(), lr=_RATE).step()
     return {"loss": float(f"{loss.item():.4g}")} | ({"note": note} if note else {})
 
@@ -74,33 +78,59 @@ def _maps_of_trunk(model: Any) -> Iterator[list[Sequence[Tensor]]]:
         handle.remove()
 
 
-def _require_gradients(model: nn.Module, calls: list[Sequence[Tensor]]) -> str:
-    """Return which maps of the trunk the head does not read, as a sentence; empty if every parameter learns."""
+@dataclass(frozen=True)
+class _Backbone:
+    """A backbone that returns all its maps.
+
+    Attributes:
+        cfg: its config.
+        inputs: images of a batch.
+    """
+
+    cfg: Mapping[str, Any]
+    inputs: Tensor
+
+    def learning(self) -> set[str]:
+        """Return the names of the parameters on which its maps depend."""
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            part: Any = MODELS.build(ConfigDict(self.cfg)).train()
+        sum(one.sum() for one in part(self.inputs)).backward()
+        return {f"backbone.{name}" for name, value in part.named_parameters() if value.grad is not None}
+
+
+def _require_gradients(model: nn.Module, calls: list[Sequence[Tensor]], backbone: _Backbone) -> str:
+    """Return which parameters have no gradient because nothing reads their maps, as a sentence; empty if all have one.
+
+    Raises:
+        RunFailed: a parameter has no gradient for another reason, or one that is not finite.
+    """
     trained = {
         name: value for name, value in model.named_parameters() if value.requires_grad and not name.startswith(_APART)
     }
     broken = [name for name, value in trained.items() if value.grad is not None and not value.grad.isfinite().all()]
     if broken:
-        raise RunFailed(f"{counted(len(broken), 'parameter')} have a gradient that is not finite: {some_of(broken, 4)}")
+        raise RunFailed(f"{counted(len(broken), 'tensor')} with a gradient that is not finite: {some_of(broken, 4)}")
     without = {name: value for name, value in trained.items() if value.grad is None}
     if not without:
         return ""
     unread = _unread(calls)
-    if dead := _without_influence(without, unread):
-        raise RunFailed(f"{counted(len(dead), 'parameter')} of {len(trained)} get no gradient: {some_of(dead, 4)}")
-    levels = sorted({level for level, _ in unread})
-    return (
-        f"The head does not read {'map' if len(levels) == 1 else 'maps'} {some_of(map(str, levels), 8)} of the trunk "
-        f"(0 is the finest), so {counted(len(without), 'tensor')} of {len(trained)} get no gradient."
-    )
+    silent = _without_influence(without, unread)
+    if silent and set(silent) - backbone.learning():
+        dead = sorted(set(silent) - backbone.learning())
+        raise RunFailed(f"{counted(len(dead), 'tensor')} of {len(trained)} get no gradient: {some_of(dead, 4)}")
+    return _note(len(without), len(trained), sorted({level for level, _ in unread}))
+
+
+def _note(without: int, trained: int, levels: Sequence[int]) -> str:
+    maps = f"{'map' if len(levels) == 1 else 'maps'} {some_of(map(str, levels), 8)} of the trunk (0 is the finest)"
+    read = f"does not read {maps}" if levels else "reads one map of the backbone"
+    return f"The head {read}, so {counted(without, 'tensor')} of {trained} get no gradient."
 
 
 def _unread(calls: list[Sequence[Tensor]]) -> list[tuple[int, Tensor]]:
     """Return level and map of the maps that no call of the head reads."""
     used = {level for maps in calls for level, one in enumerate(maps) if one.grad is not None}
-    return [
-        (level, one) for maps in calls for level, one in enumerate(maps) if level not in used and one.requires_grad
-    ]
+    return [(level, one) for maps in calls for level, one in enumerate(maps) if level not in used and one.requires_grad]
 
 
 def _without_influence(without: Mapping[str, Tensor], unread: list[tuple[int, Tensor]]) -> list[str]:
