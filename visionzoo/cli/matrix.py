@@ -41,7 +41,9 @@ def parser() -> Parser:
     made.add_argument("--retry-failed", action="store_true", help="repeat the failed cells of the file (default: off)")
     made.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes (default: 1)")
     made.add_argument(
-        "--markdown", metavar="FILE", help="write the table between the markers of this page (default: none)"
+        "--markdown",
+        metavar="FILE",
+        help="write the table of all cells of the file between the markers of this page (default: none)",
     )
     made.add_argument("-q", "--quiet", action="store_true", help="no line for each cell (default: off)")
     made.add_argument("--json", action="store_true", help="print the outcomes as JSON on stdout (default: off)")
@@ -71,7 +73,7 @@ def _matrix(args: argparse.Namespace) -> int:
 
         outcomes = finish(cells, out, say, again=args.retry_failed, workers=args.workers)
     if args.markdown:
-        _write_page(Path(args.markdown), outcomes)
+        _write_page(Path(args.markdown), out)
     failed = {key: outcome for key, outcome in outcomes.items() if outcome["status"] == FAILED}
     print(json.dumps(outcomes) if args.json else f"{text_table(outcomes)}\n\n{summary(outcomes)}")
     for key, outcome in failed.items():
@@ -114,8 +116,13 @@ def _print_cells(args: argparse.Namespace, cells: Any) -> int:
     return 0
 
 
-def _write_page(path: Path, outcomes: Any) -> None:
+def _write_page(path: Path, out: Path) -> None:
+    """Write the table of all cells that the file has, also those that earlier runs added."""
+    from visionzoo.analysis.matrix.records import read_outcomes
+    from visionzoo.analysis.matrix.running import cells_of
     from visionzoo.analysis.matrix.table import with_table
     from visionzoo.system.atomic import write_text
 
+    known = read_outcomes(out)
+    outcomes = {cell.key: known[cell.key] for cell in cells_of() if cell.key in known}
     write_text(path, with_table(path.read_text(encoding="utf-8"), outcomes))
