@@ -48,7 +48,7 @@ def test_cells_are_listed_without_a_run(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--backbone", "BosNet"], "did you mean BossNet"),
+        (["--backbone", "BosNet"], "did you mean 'BossNet'"),
         (["--part", "3/2"], "--part: expected K/N"),
         (["--workers", "0"], "--workers: expected 1 or more"),
         (["--markdown", "no_page.md"], "--markdown: expected a page with markers"),
@@ -93,8 +93,6 @@ HEAD = (
 @MODELS.register_module()
 class ToySpareHead(ClassificationHead):
     """A classifier with a layer that it never uses."""
-
-    VARIANTS = {"tiny": {}}
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

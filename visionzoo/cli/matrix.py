@@ -65,12 +65,13 @@ def _matrix(args: argparse.Namespace) -> int:
 
     with readers_on_stderr(quiet=args.quiet):
         cells = _cells(args)
-        if args.list:
-            return _print_cells(args, cells)
+    if args.list:
+        return _print_cells(args, cells)
 
-        def say(key: str, outcome: dict[str, Any]) -> None:
-            note(line_of(key, outcome), quiet=args.quiet)
+    def say(key: str, outcome: dict[str, Any]) -> None:
+        note(line_of(key, outcome), quiet=args.quiet)
 
+    with readers_on_stderr(quiet=args.quiet):
         outcomes = finish(cells, out, say, again=args.retry_failed, workers=args.workers)
     if args.markdown:
         _write_page(Path(args.markdown), out)

@@ -15,7 +15,9 @@ from visionzoo.analysis.matrix import cells
 from visionzoo.analysis.matrix.cells import FAILED, WORKS, Cell, run_cell
 from visionzoo.analysis.matrix.data import head_data
 from visionzoo.analysis.matrix.parts import Head
+from visionzoo.analysis.matrix.predicting import require_json
 from visionzoo.analysis.matrix.running import cells_of
+from visionzoo.errors import RunFailed
 from visionzoo.heads.classification import ClassificationHead
 from visionzoo.registry import MODELS
 
@@ -86,9 +88,9 @@ def test_a_classifier_works() -> None:
 @pytest.mark.parametrize(
     ("head", "reason"),
     [
-        (Spare, "2 tensors of .* get no gradient: head.spare.weight, head.spare.bias"),
+        (Spare, "2 tensors of .* get no gradient: head.spare.bias, head.spare.weight"),
         (Endless, "the loss is inf"),
-        (Blind, "the prediction has a number that is not finite"),
+        (Blind, "scores that are not finite"),
         (Raising, "no memory of the map"),
     ],
 )
@@ -97,6 +99,12 @@ def test_a_part_that_fails_is_a_failure(monkeypatch: pytest.MonkeyPatch, head: t
     assert outcome["status"] == FAILED
     assert re.search(reason, outcome["reason"]), outcome["reason"]
     assert "Traceback" in outcome["trace"]
+
+
+@pytest.mark.parametrize("values", [{"score": float("nan")}, {"boxes": [[0.0, float("inf")]]}])
+def test_a_result_that_is_not_finite_is_an_error(values: dict) -> None:
+    with pytest.raises(RunFailed, match="the prediction has a number that is not finite"):
+        require_json(values)
 
 
 def test_a_head_without_a_config_is_a_failure() -> None:
@@ -109,7 +117,7 @@ def test_maps_that_the_head_does_not_read_are_said() -> None:
     (cell,) = cells_of(["BossNet"], ["mmdet.FPN"], ["ClassificationHead"])
     outcome = run_cell(cell)
     assert outcome["status"] == WORKS, outcome
-    assert outcome["note"].startswith("The head does not read maps 0, 1, 2, 3 of the trunk")
+    assert outcome["note"].startswith("The head does not read maps 0, 1, 2 of the trunk")
 
 
 def test_maps_that_the_backbone_does_not_return_are_said() -> None:

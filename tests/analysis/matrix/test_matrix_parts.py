@@ -44,5 +44,5 @@ def test_heads_of_one_detector_are_told_apart_by_what_differs() -> None:
 
 
 def test_a_pattern_that_matches_nothing_names_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="did you mean RCNet"):
+    with pytest.raises(UnknownName, match="did you mean 'RCNet'"):
         matching(necks(), ["RCNett"], "neck")

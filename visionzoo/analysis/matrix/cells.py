@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +67,20 @@ def _outcome(cell: Cell) -> dict[str, Any]:
         return {"status": REFUSED, "kind": refused.kind, "reason": refused.sentence}
     data = head_data(cell.head.config)
     torch.manual_seed(_SEED)
-    model: Any = build_model(model_config(cell, data.model), num_classes=data.counts)
-    trained = _trained(cell, model, data)
+    cfg = model_config(cell, data.model)
+    model: Any = build_model(cfg, num_classes=data.counts)
+    trained = _trained(model, data, whole_backbone(cell, data.model, cfg))
     require_predictions(model, data, cell.head.task)
     return {"status": WORKS, **trained}
 
 
-def _trained(cell: Cell, model: Any, data: HeadData) -> dict[str, Any]:
+def _trained(model: Any, data: HeadData, whole: Mapping[str, Any] | None) -> dict[str, Any]:
     without_pretrained(model)
     with no_list_of_parameters():
         model.init_weights()
     if next(model.parameters(), None) is None:
         return {"note": "The model has no parameters, so nothing is trained."}
-    return train_step(model, data.batch("train"), whole_backbone(cell, data.model))
+    return train_step(model, data.batch("train"), whole)
 
 
 def _sentence(error: Exception) -> str:

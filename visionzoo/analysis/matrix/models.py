@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _OF_PAIRS = ("dims", "in_channels", "both_directions")
 
 
-def model_config(cell: Cell, model: Mapping[str, Any]) -> dict[str, Any]:
+def model_config(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
     """Return the ``model`` of a cell.
 
     The backbone and neck of the head's config keep their settings there. A part that reads phrases gets a text encoder.
@@ -49,9 +49,17 @@ def trunk_of(model: Mapping[str, Any]) -> ConfigDict:
     return ConfigDict({key: model[key] for key in ("backbone", "neck", "text_encoder") if model.get(key) is not None})
 
 
-def whole_backbone(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
-    """Return the backbone of a cell with all its maps, also if the cell uses only the last one."""
-    return ConfigDict(_backbone(cell, model["backbone"]))
+def whole_backbone(cell: Cell, model: Mapping[str, Any], made: Mapping[str, Any]) -> ConfigDict | None:
+    """Return the backbone of a cell with all its maps if the cell uses only some of them, else None.
+
+    Args:
+        cell: the cell.
+        model: ``model`` of the head's config.
+        made: result of :func:`model_config`.
+    """
+    whole = ConfigDict(_backbone(cell, model["backbone"]))
+    has_all = len(backbone_levels(made["backbone"]).strides) >= len(backbone_levels(whole).strides)
+    return None if has_all else whole
 
 
 def reads_phrases(model: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ def require_predictions(model: Any, data: HeadData, task_name: str) -> None:
     for sample, record in zip(predicted, data.records):
         for member, size in _members(task, sample, record):
             result = task.read(member, size, data.names)
-            _require_json(result.to_json())
+            require_json(result.to_json())
 
 
 def _members(task: Task, sample: Any, record: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[int, ...]]]:
@@ -38,7 +38,12 @@ def _members(task: Task, sample: Any, record: Mapping[str, Any]) -> Iterator[tup
         yield task.members(task.inputs.completed(sample, value))[number], task.inputs.size(value)
 
 
-def _require_json(values: Mapping[str, Any]) -> None:
+def require_json(values: Mapping[str, Any]) -> None:
+    """Raise an error if a result has a number that is not finite.
+
+    Example:
+        >>> require_json({"count": 2.5})
+    """
     try:
         json.dumps(values, allow_nan=False)
     except ValueError as error:

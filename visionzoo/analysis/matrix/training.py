@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import torch
@@ -23,13 +24,13 @@ _APART = ("text_encoder.", "data_preprocessor.")
 _PHRASE = "the left one"
 
 
-def train_step(model: Any, batch: Any, whole_backbone: Mapping[str, Any]) -> dict[str, Any]:
+def train_step(model: Any, batch: Any, whole_backbone: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Train one step.
 
     Args:
         model: the model; its weights change.
         batch: a training batch as the loader returns it.
-        whole_backbone: config of the backbone with all its maps, if the model may use only some of them.
+        whole_backbone: config of the backbone with all its maps, if the model uses only some of them.
 
     Returns:
         ``loss``, and ``note`` if parameters of the trunk have no gradient because the head does not read their maps.
@@ -41,12 +42,14 @@ def train_step(model: Any, batch: Any, whole_backbone: Mapping[str, Any]) -> dic
     with _maps_of_trunk(model) as maps:
         data = model.data_preprocessor(with_phrases(model, batch), True)
         loss, losses = model.parse_losses(model(**data, mode="loss"))
-    if not loss.isfinite():
-        raise RunFailed(f"the loss is {loss.item()}: {some_of([f'{k} {float(v):g}' for k, v in losses.items()], 6)}")
+    value = float(loss.detach())
+    if not isfinite(value):
+        terms = some_of((f"{name} {float(term.detach()):g}" for name, term in losses.items()), 6)
+        raise RunFailed(f"the loss is {value}: {terms}")
     loss.backward(retain_graph=True)
-    note = _require_gradients(model, maps, _Backbone(whole_backbone, data["inputs"]))
+    note = _require_gradients(model, maps, _Whole(whole_backbone, data["inputs"]))
     torch.optim.SGD(model.parameters(), lr=_RATE).step()
-    return {"loss": float(f"{loss.item():.4g}")} | ({"note": note} if note else {})
+    return {"loss": float(f"{value:.4g}")} | ({"note": note} if note else {})
 
 
 def with_phrases(model: Any, batch: Any) -> Any:
@@ -79,26 +82,28 @@ def _maps_of_trunk(model: Any) -> Iterator[list[Sequence[Tensor]]]:
 
 
 @dataclass(frozen=True)
-class _Backbone:
+class _Whole:
     """A backbone that returns all its maps.
 
     Attributes:
-        cfg: its config.
+        cfg: its config; None if the backbone of the model returns all of them.
         inputs: images of a batch.
     """
 
-    cfg: Mapping[str, Any]
+    cfg: Mapping[str, Any] | None
     inputs: Tensor
 
     def learning(self) -> set[str]:
-        """Return the names of the parameters on which its maps depend."""
+        """Return the names of the parameters on which its maps depend; none without a config."""
+        if self.cfg is None:
+            return set()
         with DefaultScope.overwrite_default_scope(SCOPE):
             part: Any = MODELS.build(ConfigDict(self.cfg)).train()
         sum(one.sum() for one in part(self.inputs)).backward()
         return {f"backbone.{name}" for name, value in part.named_parameters() if value.grad is not None}
 
 
-def _require_gradients(model: nn.Module, calls: list[Sequence[Tensor]], backbone: _Backbone) -> str:
+def _require_gradients(model: nn.Module, calls: list[Sequence[Tensor]], whole: _Whole) -> str:
     """Return which parameters have no gradient because nothing reads their maps, as a sentence; empty if all have one.
 
     Raises:
@@ -114,9 +119,8 @@ def _require_gradients(model: nn.Module, calls: list[Sequence[Tensor]], backbone
     if not without:
         return ""
     unread = _unread(calls)
-    silent = _without_influence(without, unread)
-    if silent and set(silent) - backbone.learning():
-        dead = sorted(set(silent) - backbone.learning())
+    silent = set(_without_influence(without, unread))
+    if silent and (dead := sorted(silent - whole.learning())):
         raise RunFailed(f"{counted(len(dead), 'tensor')} of {len(trained)} get no gradient: {some_of(dead, 4)}")
     return _note(len(without), len(trained), sorted({level for level, _ in unread}))
 
