@@ -101,7 +101,7 @@ def test_tables_have_a_mark_for_each_outcome() -> None:
     assert "| SCNNHead | no neck | + | a | 0.50 |" in text
     assert "| SCNNHead | RCNet | ! |  |  |" in text
     assert "  - ICNetEncoder reads pairs of images." in text
-    assert summary(OUTCOMES) == "3 cells: 1 works, 1 refused, 1 failed; 2 s"
+    assert summary(OUTCOMES) == "3 cells: 1 works, 1 refused, 1 failed; 2 CPU seconds"
 
 
 def test_the_page_keeps_what_is_outside_its_markers() -> None:

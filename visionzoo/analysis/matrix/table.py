@@ -39,15 +39,15 @@ def line_of(key: str, outcome: Mapping[str, Any]) -> str:
 
 
 def summary(outcomes: Outcomes) -> str:
-    """Return numbers of cells by outcome, and the time, as one line.
+    """Return numbers of cells by outcome, and their CPU time, as one line.
 
     Example:
         >>> summary({"a | b | c": {"status": "works", "seconds": 2.0}})
-        '1 cell: 1 works, 0 refused, 0 failed; 2 s'
+        '1 cell: 1 works, 0 refused, 0 failed; 2 CPU seconds'
     """
     counts = ", ".join(f"{len(_having(outcomes, status))} {status}" for status in (WORKS, REFUSED, FAILED))
     seconds = sum(outcome["seconds"] for outcome in outcomes.values())
-    return f"{counted(len(outcomes), 'cell')}: {counts}; {seconds:,.0f} s"
+    return f"{counted(len(outcomes), 'cell')}: {counts}; {seconds:,.0f} CPU seconds"
 
 
 def _having(outcomes: Outcomes, status: str) -> list[str]:
@@ -55,24 +55,24 @@ def _having(outcomes: Outcomes, status: str) -> list[str]:
 
 
 def text_table(outcomes: Outcomes) -> str:
-    """Return one line for each head and neck: the marks of the backbones, and the mean seconds of a working cell.
+    """Return one line for each head and neck: the marks of the backbones, and the mean CPU seconds of a working cell.
 
     Example:
         >>> print(text_table({"VGG | RCNet | SCNNHead": {"status": "works", "seconds": 0.5}}))
-        head      neck   1  seconds
-        SCNNHead  RCNet  +     0.50
+        head      neck   1  CPU s
+        SCNNHead  RCNet  +   0.50
         1: VGG
         <BLANKLINE>
         + works, ! fails
     """
     backbones = _names(outcomes, 0)
-    rows = [("head", "neck", " ".join(f"{n % 10}" for n in range(1, len(backbones) + 1)), "seconds")]
+    rows = [("head", "neck", " ".join(f"{n % 10}" for n in range(1, len(backbones) + 1)), "CPU s")]
     for head, neck, marks, seconds in _rows(outcomes, backbones):
-        rows.append((head, neck, " ".join(mark or "." for mark in marks), f"{seconds:>7}"))
+        rows.append((head, neck, " ".join(mark or "." for mark in marks), f"{seconds:>5}"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join([*(f"{cell:<{w}}" for cell, w in zip(row, widths)), row[3]]).rstrip() for row in rows]
     lines += [f"{number}: {name}" for number, name in enumerate(backbones, 1)]
-    used = dict.fromkeys(outcome.get("kind") for outcome in outcomes.values() if outcome.get("kind"))
+    used = dict.fromkeys(str(outcome["kind"]) for outcome in outcomes.values() if outcome.get("kind"))
     return "\n".join([*lines, "", "+ works, ! fails", *(f"{_OF_KINDS[kind]}: {KINDS[kind]}" for kind in used)])
 
 
@@ -95,7 +95,7 @@ def markdown(outcomes: Outcomes) -> str:
     backbones = _names(outcomes, 0)
     lines = [f"{summary(outcomes)}.", ""]
     lines += ["Backbones: " + ", ".join(f"{number} {name}" for number, name in enumerate(backbones, 1)) + ".", ""]
-    head = ["head", "neck", *(f"{number}" for number in range(1, len(backbones) + 1)), "s"]
+    head = ["head", "neck", *(f"{number}" for number in range(1, len(backbones) + 1)), "CPU s"]
     lines += [_row(head), _row(["---"] * len(head))]
     lines += [_row([head, neck, *marks, seconds]) for head, neck, marks, seconds in _rows(outcomes, backbones)]
     lines += ["", "Reasons of principle:", "", *_reasons(outcomes)]
@@ -130,7 +130,7 @@ def _names(outcomes: Outcomes, place: int) -> list[str]:
 
 
 def _rows(outcomes: Outcomes, backbones: Sequence[str]) -> Iterator[tuple[str, str, list[str], str]]:
-    """Yield head, neck, the mark of each backbone, and the mean seconds of the working cells."""
+    """Yield head, neck, the mark of each backbone, and the mean CPU seconds of the working cells."""
     for head in _names(outcomes, 2):
         for neck in _names(outcomes, 1):
             row = [outcomes.get(f"{backbone} | {neck} | {head}") for backbone in backbones]
