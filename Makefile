@@ -1,6 +1,7 @@
 # make demo    set up, train a detector on drawn scenes, test it, run it on images
 # make test    set up, run every test but the slow ones
 # make test-weaker  a tenth of them as weaker machines run it
+# make matrix  every backbone with every neck and head, and the table of docs/matrix.md
 # make check   lint, format, types, import rules, configs, fast card checks
 # make VENV=DIR ... uses another environment (default .venv)
 
@@ -18,7 +19,7 @@ CONFIG := configs/rcnet_retinanet.py
 # is the default, the long files of few tests would come last.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: demo test test-weaker test-slow check check-code check-types check-models format cards clean install
+.PHONY: demo test test-weaker test-slow matrix check check-code check-types check-models format cards clean install
 
 install: $(INSTALLED)
 
@@ -44,6 +45,10 @@ test-weaker: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# PART=K/10 runs a tenth of the cells and leaves the table as it is.
+matrix: $(INSTALLED)
+	$(ONE_THREAD) $(BIN)/visionzoo matrix --overwrite -q --workers $(WORKERS) $(if $(PART),--part $(PART),--markdown docs/matrix.md)
 
 check: check-code check-types check-models
 

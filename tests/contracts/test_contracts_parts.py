@@ -13,16 +13,9 @@ from contract_subjects import Subject, fast_subjects, own, slow_subjects, tensor
 
 from visionzoo.errors import ZooError
 
-ODD, EVEN, PADDED = (75, 101), (64, 128), (96, 160)
+ODD, EVEN = (75, 101), (64, 128)
 
 # Exceptions, each with its reason. Every exception is tested: a part that meets the contract must not be listed.
-
-# Parts that only accept multiples of 32, the padding of a detector's preprocessor.
-NO_ODD_SIZES: dict[str, str] = {
-    "timm.dla46_c": "adds maps that were halved rounding up and down",
-    "timm.hrnet_w18_small": "adds maps that were doubled to maps of odd sizes",
-    "timm.tresnet_m": "begins by folding blocks of 4x4 pixels into channels",
-}
 
 # Parts whose maps exceed fp16's range before any training.
 NO_FP16: dict[str, str] = {
@@ -53,18 +46,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def odd_size(subject: Subject) -> tuple[int, int]:
-    """Return a size without common divisors if the part accepts it."""
-    return PADDED if subject.name in NO_ODD_SIZES else ODD
-
-
 @pytest.mark.parametrize("size", [ODD, EVEN])
 def test_returns_what_it_declares(subject: Subject, size: tuple[int, int]) -> None:
     """Channels match, and strides match when rounded up or down where they do not divide the image."""
-    if size == ODD and subject.name in NO_ODD_SIZES:
-        with pytest.raises(RuntimeError, match=r"size of tensor|is invalid for input of size"):
-            subject.part(subject.inputs(size))
-        return
     with torch.no_grad():
         feats = tensors_of(subject.part(subject.inputs(size)))
     assert all(feat.shape[0] == 2 and feat.isfinite().all() for feat in feats)
@@ -82,7 +66,7 @@ def test_every_parameter_learns(subject: Subject) -> None:
     if not list(part.parameters()):
         return
     part.train()
-    sum(feat.square().mean() for feat in tensors_of(part(subject.inputs(odd_size(subject))))).backward()
+    sum(feat.square().mean() for feat in tensors_of(part(subject.inputs(ODD)))).backward()
     without = [name for name, value in part.named_parameters() if value.requires_grad and value.grad is None]
     expected, _ = NO_GRADIENT.get(subject.name, ("", ""))
     assert bool(without) == bool(expected)
@@ -90,7 +74,7 @@ def test_every_parameter_learns(subject: Subject) -> None:
 
 
 def test_an_image_does_not_depend_on_its_neighbours(subject: Subject) -> None:
-    both = subject.inputs(odd_size(subject))
+    both = subject.inputs(ODD)
     alone = tuple(x[1:] for x in both) if isinstance(both, tuple) else both[1:]
     with torch.no_grad():
         pairs = zip(tensors_of(subject.part(both)), tensors_of(subject.part(alone)), strict=True)
@@ -108,7 +92,7 @@ def test_weights_make_the_round_trip(subject: Subject) -> None:
     stored.seek(0)
     other.load_state_dict(torch.load(stored, weights_only=True))
     other.eval()
-    inputs = subject.inputs(odd_size(subject), batch=1)
+    inputs = subject.inputs(ODD, batch=1)
     with torch.no_grad():
         pairs = zip(tensors_of(subject.part(inputs)), tensors_of(other(inputs)), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
@@ -117,7 +101,7 @@ def test_weights_make_the_round_trip(subject: Subject) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
 def test_autocast_is_finite(subject: Subject, dtype: torch.dtype) -> None:
     with torch.no_grad(), torch.autocast("cpu", dtype=dtype):
-        feats = tensors_of(subject.part(subject.inputs(odd_size(subject), batch=1)))
+        feats = tensors_of(subject.part(subject.inputs(ODD, batch=1)))
     overflows = dtype == torch.float16 and subject.name in NO_FP16
     assert all(feat.isfinite().all() for feat in feats) != overflows
 
@@ -154,6 +138,6 @@ def test_ours_have_a_tiny_variant_and_declare_their_outputs(folder: str) -> None
 
 def test_reasons_are_of_parts_that_exist() -> None:
     known = {subject.name for subject in [*fast_subjects(), *slow_subjects()]}
-    for exceptions in (NO_ODD_SIZES, NO_FP16, NO_EXPORT, NO_GRADIENT):
+    for exceptions in (NO_FP16, NO_EXPORT, NO_GRADIENT):
         assert set(exceptions) <= known
         assert all(exceptions.values())

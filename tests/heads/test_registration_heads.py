@@ -88,9 +88,8 @@ def test_order_of_the_images_from_the_samples(system):
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize(("dims", "size"), [(2, (17, 22)), (3, (9, 14, 11))])
 def test_every_encoder_with_every_head(system, encoder, dims, size):
-    refused = {("MICDIR", "ICNet"): "at least 4 levels", ("ICNet", "MICDIR"): "2 to 5 levels, .* strides 1, 1, 2, 4, 8"}
-    if (system, encoder) in refused:
-        with pytest.raises(ConfigError, match=rf"{system}Head\.in_channels: expected {refused[system, encoder]}"):
+    if (system, encoder) == ("MICDIR", "ICNet"):  # the tiny encoder has three levels
+        with pytest.raises(ConfigError, match=r"MICDIRHead\.in_channels: expected at least 4 levels"):
             build(system, dims, encoder=encoder)
         return
     model, images = build(system, dims, encoder=encoder), torch.rand(2, 2, *size)

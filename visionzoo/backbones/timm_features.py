@@ -75,14 +75,27 @@ class TimmFeatures(nn.Module):
         self.size_divisor = self._size_divisor(cfg)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute one (B, C, ceil(H / stride), ceil(W / stride)) per level from images (B, 3, H, W)."""
+        """Compute one (B, C, ceil(H / stride), ceil(W / stride)) per level from images (B, 3, H, W).
+
+        A model that fails on a size that is not a multiple of its largest stride gets padded images from then on.
+        """
         if self.size_divisor is None:
-            return tuple(self._to_channels_first(feat) for feat in self.net(image))
+            try:
+                return tuple(self._to_channels_first(feat) for feat in self.net(image))
+            except RuntimeError as error:  # HRNet and others add maps that were halved and doubled again
+                self.size_divisor = self._divisor_against(error, image)
         height, width = image.shape[-2:]
         feats = self._run_padded(image, self.size_divisor)
         return tuple(
             feat[..., : ceil(height / stride), : ceil(width / stride)] for feat, stride in zip(feats, self.out_strides)
         )
+
+    def _divisor_against(self, error: RuntimeError, image: Tensor) -> int:
+        """Return the largest stride of the model if padding to its multiples may help; else raise the error."""
+        coarsest = max(level["reduction"] for level in self.net.feature_info.info)
+        if all(side % coarsest == 0 for side in image.shape[-2:]) or isinstance(error, torch.OutOfMemoryError):
+            raise error
+        return coarsest
 
     def init_weights(self) -> None:
         """Load pretrained weights if ``pretrained`` or ``weights`` is set."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "eval": "measure files of predictions with an official metric, without a model",
     "register": "bring a moving image to a fixed one",
     "transform": "apply written fields and affine maps to files",
+    "matrix": "try every backbone with every neck and head",
     "search": "search a network (BossNAS)",
     "list": "list the models of the zoo",
     "show": "print a model's card",

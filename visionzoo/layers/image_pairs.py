@@ -31,6 +31,8 @@ class PairEncoder(BaseModule):
         init_cfg: initialisation config of mmengine.
     """
 
+    READS_PAIRS = True  # samples are pairs of images
+
     def __init__(
         self,
         dims: int,

@@ -68,6 +68,8 @@ class RegistrationHead(BaseModule):
         init_cfg: initialisation config of mmengine.
     """
 
+    READS_PAIRS = True  # maps of pairs of images
+
     def __init__(
         self,
         dims: int,

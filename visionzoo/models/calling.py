@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from visionzoo.config.signatures import arguments_of
 from visionzoo.structures.batch import Batch, TextStates
+from visionzoo.structures.task_sample import group_sizes
 
 # Keyword arguments of the former signature, head(feats, samples, *, inputs, encode).
 _FORMER = ("inputs", "encode")
@@ -21,9 +24,27 @@ def takes_batch(part: nn.Module, method: str = "forward") -> bool:
 
 
 def run_part(part: nn.Module, inputs: Any, batch: Batch) -> tuple[Tensor, ...]:
-    """Return feature maps of a backbone or neck; pass the batch if its ``forward`` has a parameter ``batch``."""
-    feats = part(inputs, batch) if takes_batch(part) else part(inputs)
+    """Return feature maps of a backbone or neck; pass the batch if its ``forward`` has a parameter ``batch``.
+
+    The part reads the phrase of a sample for every image of the sample.
+    """
+    if not takes_batch(part):
+        feats = part(inputs)
+    else:
+        images = len(inputs if isinstance(inputs, Tensor) else inputs[0])
+        feats = part(inputs, replace(batch, text=_text_of_images(batch, images)))
     return (feats,) if isinstance(feats, Tensor) else tuple(feats)
+
+
+def _text_of_images(batch: Batch, images: int) -> TextStates | None:
+    """Return the phrases of a batch, one for each of ``images`` images, if these are all images of the samples."""
+    text = batch.text
+    if text is None or batch.samples is None or images in (1, len(text.states)):
+        return text
+    sizes = torch.tensor(group_sizes(batch.samples), device=text.states.device)
+    if len(sizes) != len(text.states) or sizes.sum() != images:
+        return text
+    return TextStates(text.states.repeat_interleave(sizes, 0), text.mask.repeat_interleave(sizes, 0))
 
 
 def run_text_encoder(encoder: nn.Module, phrases: list[str], batch: Batch) -> TextStates:

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
+
+from visionzoo.config.tree import plain
 from visionzoo.errors import ZooError
 from visionzoo.models.meta_device import meta_device
 from visionzoo.models.wiring import build_model
+from visionzoo.registry import MODELS, SCOPE
+
+
+def part_has_parameters(cfg: Mapping) -> bool:
+    """Return True if a part has parameters.
+
+    Args:
+        cfg: config of the part, with all its channels.
+
+    Example:
+        >>> part_has_parameters({"type": "ImagePair"}), part_has_parameters({"type": "BossNet"})
+        (False, True)
+    """
+    with meta_device(), DefaultScope.overwrite_default_scope(SCOPE):
+        part = MODELS.build(ConfigDict(copy.deepcopy(plain(cfg))))
+    return any(True for _ in part.parameters())
 
 
 def has_parameters(model_cfg: Mapping, replaced: Mapping[str, Mapping] | None = None) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, lcm
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError
 from visionzoo.models.class_counts import Counts, as_counts, fill_class_counts
+from visionzoo.models.level_needs import has_strided_decoder, least_levels
 from visionzoo.models.meta_device import meta_device
 from visionzoo.models.part_configs import (
     dense_heads,
@@ -67,11 +68,13 @@ class Levels:
         channels: one entry per feature map, shallow first.
         strides: one entry per feature map.
         giver: name of the part.
+        indices: ``out_indices`` of the part, one per feature map; None for a part without them.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     giver: str
+    indices: tuple[int, ...] | None = None
 
 
 def build_model(
@@ -171,6 +174,22 @@ def trunk_levels(model_cfg: Mapping) -> Levels:
     return levels
 
 
+def reads_one_width(model_cfg: Mapping) -> bool:
+    """Return True if a head of a model takes one number of input channels, so that all its maps have one width.
+
+    Example:
+        >>> reads_one_width({"type": "mmdet.RetinaNet", "bbox_head": {"type": "mmdet.RetinaHead"}})
+        True
+    """
+    model = ConfigDict(copy.deepcopy(plain(model_cfg)))
+    return "roi_head" in model or any(_takes_one_width(head) for _, head, _ in dense_heads(model))
+
+
+def _takes_one_width(head: ConfigDict) -> bool:
+    arguments = arguments_of(resolved(head))
+    return arguments.know("in_channels") and not arguments.know("in_index") and not _takes_list(arguments)
+
+
 def _levels_of(cfg: Mapping, make_input: Any) -> Levels:
     key = repr((plain(cfg), getattr(make_input, "key", None)))
     if key not in _measured:
@@ -202,7 +221,8 @@ def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
             feats = [feats] if isinstance(feats, Tensor) else [feat for feat in feats if isinstance(feat, Tensor)]
             channels = tuple(feat.shape[1] for feat in feats)
             strides = tuple(max(1, round(_PROBE / feat.shape[-1])) for feat in feats)
-    return Levels(channels, strides, name_of(cfg))
+    indices = getattr(part, "out_indices", None)
+    return Levels(channels, strides, name_of(cfg), None if indices is None else tuple(indices))
 
 
 def _input_channels(cfg: Mapping) -> int:
@@ -238,14 +258,33 @@ def _no_text(device: str) -> Any:
 
 
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
-    """Give the new backbone the strides of the old one, and the preprocessor the normalisation of the new one."""
+    """Give the new backbone the strides of the old one, and the preprocessor what the new one needs."""
     new = model.backbone
     if takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
+    pad_for_backbone(model)
     mean, std = _normalisation(new)
     preprocessor = model.get("data_preprocessor")
     if mean is not None and isinstance(preprocessor, dict) and preprocessor.get("mean") is not None:
         preprocessor.update(mean=list(mean), std=list(std))
+
+
+def pad_for_backbone(model: ConfigDict) -> None:
+    """Raise the ``pad_size_divisor`` of a model to a multiple of the largest stride of its backbone.
+
+    Some backbones read only such sizes. A divisor that the config does not state is not set.
+
+    Example:
+        >>> cfg = dict(backbone=dict(type="BossNet", variant="tiny"), data_preprocessor=dict(pad_size_divisor=16))
+        >>> model = ConfigDict(cfg)
+        >>> pad_for_backbone(model)
+        >>> model.data_preprocessor.pad_size_divisor
+        32
+    """
+    preprocessor = model.get("data_preprocessor")
+    divisor = preprocessor.get("pad_size_divisor") if isinstance(preprocessor, dict) else None
+    if isinstance(divisor, int) and divisor > 1:
+        preprocessor.pad_size_divisor = lcm(divisor, *backbone_levels(model.backbone).strides)
 
 
 def _normalisation(cfg: ConfigDict) -> tuple[Any, Any]:
@@ -342,11 +381,10 @@ def _fill_strides(generator: ConfigDict, levels: Levels, path: str) -> None:
 
 def _levels_for_masks(head: ConfigDict, levels: Levels, path: str) -> Levels:
     """Return the levels that a head with a pixel decoder reads, and fill in the strides of the decoder."""
-    decoder = head.get("pixel_decoder")
-    if not isinstance(decoder, Mapping) or "type" not in decoder or not takes(decoder, "strides"):
+    if not has_strided_decoder(head):
         return levels
-    least, given = head.get("num_transformer_feat_level", _MASK_LEVELS - 1), len(levels.strides)
-    if given < least:
+    decoder, given = head.pixel_decoder, len(levels.strides)
+    if given < (least := least_levels(head)):
         raise ConfigError(
             path,
             expected=f"at least {least} feature maps for {name_of(head)}",
@@ -367,10 +405,13 @@ def _head_channels(head: ConfigDict, arguments: Arguments, levels: Levels, path:
     if arguments.know("in_index"):
         return _channels_at(head.get("in_index", -1), levels, path)
     accepted = arguments.annotation("in_channels")
-    takes_list = any(word in accepted for word in ("List", "Sequence", "list", "tuple"))
-    if takes_list and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
+    if _takes_list(arguments) and (len(levels.channels) > 1 or not any(word in accepted for word in ("|", "Union"))):
         return list(levels.channels)
     return _one_number(levels, path, name_of(head))
+
+
+def _takes_list(arguments: Arguments) -> bool:
+    return any(word in arguments.annotation("in_channels") for word in ("List", "Sequence", "list", "tuple"))
 
 
 def _channels_at(index: int | Sequence[int], levels: Levels, path: str) -> Any:

@@ -53,6 +53,8 @@ class LanguageFusion(BaseModule):
         [(3, 8, 4, 6), (3, 16, 2, 3)]
     """
 
+    AXES = (1, 2, 3)  # numbers of spatial axes
+
     VARIANTS: dict[str, dict[str, Any]] = {"default": {}, "tiny": {}}
 
     def __init__(

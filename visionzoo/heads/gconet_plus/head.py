@@ -85,6 +85,8 @@ class GCoNetPlusHead(BaseModule):
         torch.Size([2, 1, 32, 32])
     """
 
+    LEAST_LEVELS = 2
+
     VARIANTS: dict[str, dict[str, int]] = {"default": {"width": 256, "inner": 64}, "tiny": {"width": 32, "inner": 8}}
     USUAL_CLASSES = 291
     GRAPH_OUTPUTS = ("map",)

@@ -111,6 +111,8 @@ class HMoDEHead(CountingHead):
         torch.Size([1, 4, 8, 8])
     """
 
+    LEAST_LEVELS = 2
+
     VARIANTS: dict[str, dict[str, Any]] = {
         "default": {"width": 512, "hidden": 64, "gate": (1024, 2048, 1024, 512, 256)},
         "light_gate": {"width": 512, "hidden": 64, "gate": (256, 256, 256, 256, 256)},

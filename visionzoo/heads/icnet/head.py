@@ -25,6 +25,8 @@ from visionzoo.ops.warp import invert
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch
 
+_MOST_LEVELS = 5
+
 
 @MODELS.register_module()
 class ICNetHead(RegistrationHead):
@@ -38,7 +40,8 @@ class ICNetHead(RegistrationHead):
     field is that of the other direction. If the encoder has one direction, it is computed from the field.
 
     Args:
-        in_channels: channels of all levels, shallow first; filled in from the encoder. The last level is the start.
+        in_channels: channels of all levels, shallow first; filled in from the encoder. The last level is the start. Of
+            levels with equal strides, only the last is used, and of more than five, the five finest.
         in_strides: voxels per cell of all levels, each twice the one before; filled in from the encoder. None: as such.
         variant: ``default``, c = 8, or ``tiny``, c = 2: the decoder's convolutions have 2 c to 8 c channels.
         dims: number of spatial axes n, 2 or 3.
@@ -58,6 +61,8 @@ class ICNetHead(RegistrationHead):
         >>> head([torch.zeros(1, 2, 8, 12), torch.zeros(1, 4, 4, 6), torch.zeros(1, 8, 2, 3)]).shape
         torch.Size([1, 2, 8, 12])
     """
+
+    LEAST_LEVELS = 2
 
     # Width c.
     VARIANTS: dict[str, int] = {"default": 8, "tiny": 2}
@@ -88,7 +93,8 @@ class ICNetHead(RegistrationHead):
         self.smoothness = MODELS.build(dict(type="Gradient", penalty="l2"))
         self.consistency = MODELS.build(dict(type="InverseConsistency"))
         self.antifolding = MODELS.build(dict(type="AntiFolding"))
-        self._build(_checked_levels(in_channels, in_strides), self.VARIANTS[variant])
+        self.levels = _used_levels(in_channels, in_strides)
+        self._build([in_channels[level] for level in self.levels], self.VARIANTS[variant])
 
     def _build(self, channels: Sequence[int], width: int) -> None:
         self.upsamplers, self.decoder, before = nn.ModuleList(), nn.ModuleList(), channels[-1]
@@ -114,6 +120,7 @@ class ICNetHead(RegistrationHead):
             batch: not used.
         """
         self.require_dims(feats)
+        feats = [feats[level] for level in self.levels]
         x = feats[-1]
         for up, convs, skip in zip(self.upsamplers, self.decoder, reversed(feats[:-1]), strict=True):
             x = torch.cat([_of_size(up(x), skip), skip], 1)
@@ -159,13 +166,15 @@ def _of_size(x: Tensor, like: Tensor) -> Tensor:
     return F.pad(x, [width for amount in reversed(missing) for width in (0, amount)]) if any(missing) else x
 
 
-def _checked_levels(in_channels: Sequence[int], in_strides: Sequence[int] | None) -> Sequence[int]:
-    strides = in_strides or [2**level for level in range(len(in_channels))]
-    if not 2 <= len(in_channels) <= 5 or any(2 * fine != coarse for fine, coarse in pairwise(strides)):
+def _used_levels(in_channels: Sequence[int], in_strides: Sequence[int] | None) -> list[int]:
+    """Return the indices of the levels that the head reads: of equal strides the last, and at most the five finest."""
+    strides = list(in_strides or [2**level for level in range(len(in_channels))])
+    used = [level for level in range(len(strides)) if strides[level] not in strides[level + 1 :]][:_MOST_LEVELS]
+    if len(used) < 2 or any(2 * strides[fine] != strides[coarse] for fine, coarse in pairwise(used)):
         raise ConfigError(
             "ICNetHead.in_channels",
-            expected="2 to 5 levels, each of half the size of the one before",
+            expected="at least 2 levels, each of half the size of the one before",
             found=f"{counted(len(in_channels), 'level')} of strides {', '.join(map(str, strides))}",
-            advice="use ICNetEncoder or VoxelMorphEncoder as model.backbone",
+            advice="use another model.backbone, such as ICNetEncoder",
         )
-    return in_channels
+    return used

@@ -89,6 +89,8 @@ class MICDIRHead(RegistrationHead):
         {'velocity': (1, 2, 9, 12), 'velocity_half': (1, 2, 5, 6)}
     """
 
+    LEAST_LEVELS = 4  # the pair of images and three maps
+
     # The arguments width, graph_features and velocity_features, and whether the halved fixed image is concatenated on
     # the half scale.
     VARIANTS: dict[str, dict[str, Any]] = {

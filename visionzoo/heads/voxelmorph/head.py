@@ -69,6 +69,8 @@ class VoxelMorphHead(RegistrationHead):
         torch.Size([1, 2, 4, 6])
     """
 
+    LEAST_LEVELS = 2
+
     # Channels of the convolutions of a level below the finest one, and of the convolutions of the finest level.
     VARIANTS: dict[str, tuple[int, tuple[int, ...]]] = {
         "default": (32, (32, 16, 16)),

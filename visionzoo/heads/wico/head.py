@@ -122,6 +122,7 @@ class WiCoHead(BaseModule):
         (torch.Size([2, 1, 32, 48]), torch.Size([2, 2]))
     """
 
+    LEAST_LEVELS = 2
     has_proposals = True
     not_exportable = (
         "its proposals are results of another model or of a file, which a graph of images and phrases does not read"

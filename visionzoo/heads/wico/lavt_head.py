@@ -64,6 +64,8 @@ class LAVTHead(BaseModule):
         torch.Size([2, 2, 32, 48])
     """
 
+    LEAST_LEVELS = 2
+
     VARIANTS: dict[str, dict[str, Any]] = {"default": {"width": None}, "tiny": {"width": 16}}
     GRAPH_OUTPUTS = ("map",)
 
