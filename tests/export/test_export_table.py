@@ -51,7 +51,7 @@ def test_a_model_without_a_form_has_a_reason():
 
 
 def test_equal_tiny_variants_are_measured_once(monkeypatch, tmp_path):
-    names = ["nat_mini_imagenet", "efficientnet_lite0_imagenet", "nat_base_imagenet"]
+    names = ["nat_mini_imagenet", "voxelmorph_2d", "nat_base_imagenet"]
     monkeypatch.setattr(table, "exports_path", lambda: tmp_path / "exports.json")
     monkeypatch.setattr(table, "read_exports", dict)
     measured: list[str] = []

@@ -39,7 +39,7 @@ class PairForm(nn.Module):
         model: a ``TaskModel`` whose head has ``fields``.
 
     Attributes:
-        divisor: padding divisor of the preprocessor.
+        divisor, multiple: padding divisor of the preprocessor, of which the sides are multiples.
     """
 
     input_names = ("fixed", "moving")
@@ -52,7 +52,7 @@ class PairForm(nn.Module):
         whole: Any = model
         self.model = model
         self.settings: dict[str, Any] = {}
-        self.divisor = int(whole.data_preprocessor.pad_size_divisor)
+        self.divisor = self.multiple = int(whole.data_preprocessor.pad_size_divisor)
         self.pad_value = float(whole.data_preprocessor.pad_value)
         self.axes = int(whole.head.dims)
 
