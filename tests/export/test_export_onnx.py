@@ -17,6 +17,7 @@ from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
 from visionzoo.errors import CheckpointError, ConfigError, RunFailed
 from visionzoo.export.parity import Difference, differences
+from visionzoo.export.quantising import _remove_round_trips
 from visionzoo.export.writing import Exported
 
 pytest.importorskip("onnx")
@@ -178,3 +179,31 @@ def test_a_difference_above_the_tolerance_fails():
 def test_values_that_are_not_finite_are_a_difference():
     (row,) = differences({"a": np.array([1.0, 2.0])}, {"a": np.array([1.0, np.nan])})
     assert not row.within(1e9)
+
+
+def test_conversions_to_16_bits_and_back_are_removed():
+    onnx = pytest.importorskip("onnx")
+    make, half, full = onnx.helper, onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    nodes = [
+        make.make_node("Add", ["x", "x"], ["a"], "first"),
+        make.make_node("Cast", ["a"], ["a_half"], "a_cast_to_fp16_node", to=half),
+        make.make_node("Cast", ["a_half"], ["a_full"], "a_cast_to_fp32_node", to=full),
+        make.make_node("Mul", ["a_full", "x"], ["b"], "second"),
+        make.make_node("Cast", ["b"], ["b_half"], "b_cast_to_fp16_node", to=half),
+        make.make_node("Cast", ["b_half"], ["y"], "graph_output_cast0", to=full),
+        make.make_node("Relu", ["a_half"], ["c_half"], "in_half"),
+        make.make_node("Cast", ["c_half"], ["z"], "graph_output_cast1", to=full),
+    ]
+    values = [make.make_tensor_value_info(name, full, [1]) for name in "xyz"]
+    graph = make.make_graph(nodes, "g", values[:1], values[1:])
+    _remove_round_trips(graph)
+    left = {node.name: (node.op_type, list(node.input)) for node in graph.node}
+    assert left == {
+        "first": ("Add", ["x", "x"]),
+        "a_cast_to_fp16_node": ("Cast", ["a"]),
+        "second": ("Mul", ["a", "x"]),
+        "graph_output_cast0": ("Identity", ["b"]),
+        "in_half": ("Relu", ["a_half"]),
+        "graph_output_cast1": ("Cast", ["c_half"]),
+    }
+    onnx.checker.check_model(make.make_model(graph))
