@@ -12,17 +12,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 
-from visionzoo.config import load_config
+from visionzoo.config import config_text, load_config
 from visionzoo.engine.training import train
 from visionzoo.models.task_model import TaskModel
-from visionzoo.registry import MODELS
 from visionzoo.system import distributed
 
 LOAD, PACK = dict(type="LoadImage"), dict(type="PackTaskInputs")
@@ -100,7 +99,7 @@ def joint_config(
 
 def write_config(path: Path, **settings: Any) -> Path:
     """Write the config to a file."""
-    Config(joint_config(**settings)).dump(path)
+    path.write_text(config_text(joint_config(**settings)), encoding="utf-8")
     return path
 
 
@@ -125,26 +124,23 @@ def distributed_rank() -> str:
     return os.environ.get("RANK", "0")
 
 
-@MODELS.register_module()
-class KilledModel(TaskModel):
-    """A model whose process is killed in a training iteration."""
+def killed_at(iteration: int, losses: Callable[..., Any] = TaskModel._losses) -> Callable[..., Any]:
+    """Return the losses of a model whose process is killed in a training iteration."""
+    seen = count(1)
 
-    kill_at: int | None = None
-    seen = 0
-
-    def _losses(self, feats: Any, batch: Any) -> dict[str, Any]:
-        type(self).seen += 1
-        if type(self).seen == self.kill_at:
+    def killing(*args: Any) -> Any:
+        if next(seen) == iteration:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super()._losses(feats, batch)
+        return losses(*args)
+
+    return killing
 
 
 def main() -> None:
     torch.set_num_threads(1)
     folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
-    KilledModel.kill_at = settings.pop("kill_at", None)
-    if KilledModel.kill_at is not None:
-        settings["options"] = {**settings.get("options", {}), "model.type": "KilledModel"}
+    if iteration := settings.pop("kill_at", None):
+        TaskModel._losses = killed_at(iteration)  # type: ignore[method-assign]
     if settings.pop("resume", False):
         settings["resume"] = str(folder)
     outcome = joint_train(folder, **settings)

@@ -91,9 +91,10 @@ def test_mixed_precision_accumulation_and_clipping(weighting: dict[str, Any], tm
     outcome = joint_train(tmp_path / "run", weighting, "mixed", options, amp=True)
     state = torch.load(outcome["checkpoint"], weights_only=True)["state_dict"]
     assert all(value.isfinite().all() for value in state.values())
-    scalars = [json.loads(line) for line in next(Path(outcome["work_dir"]).glob("logs/*.jsonl")).open()]
-    losses = [each["loss"] for each in scalars if "loss" in each]
-    assert len(losses) == 8
+    assert outcome["iter"] == 8
+    other = torch.load(Path(outcome["work_dir"]) / "iter_2.pth", weights_only=True)["state_dict"]
+    trained = {name.partition(".")[0] for name, value in state.items() if not torch.equal(value, other[name])}
+    assert trained >= {"backbone", "heads", "loss_weighting"}
 
 
 def test_a_dry_run_runs_a_batch_of_each_task(tmp_path: Path) -> None:
@@ -104,13 +105,13 @@ def test_a_dry_run_runs_a_batch_of_each_task(tmp_path: Path) -> None:
     assert {name.partition(".")[0] for name in outcome["losses"]} == {"loss", "weight", *TASKS}
 
 
-@pytest.mark.parametrize(("batch_size", "absent"), [(2, "counting, saliency, classification"), (1, "counting")])
+@pytest.mark.parametrize(("batch_size", "absent"), [(2, "counting, saliency, classification"), (1, "saliency")])
 def test_a_batch_too_small_for_all_tasks_is_an_error_before_training(
     batch_size: int, absent: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="a batch with samples of all tasks") as error:
         joint_train(tmp_path / "run", PCGRAD, "mixed", {"train_dataloader.batch_size": batch_size})
-    assert absent in str(error.value)
+    assert set(absent.split(", ")) <= set(str(error.value).replace(",", " ").replace(";", " ").split())
     assert not (tmp_path / "run").exists()
 
 
@@ -147,7 +148,8 @@ def test_a_killed_run_resumes_to_the_same_bits(name: str, tmp_path: Path) -> Non
     assert json.loads(resumed.stdout)["metrics"] == whole["metrics"]
 
 
-# Batch statistics depend on the samples of a process, so the trunk has groups instead, and no head has statistics.
+# Batch statistics depend on the samples of a process, so the trunk has groups instead, and no head has statistics. All
+# images have one size, because the statistics of groups depend on the padding of the batch of a process.
 GROUPS = dict(
     type="mmdet.ResNet",
     depth=18,
@@ -158,6 +160,7 @@ GROUPS = dict(
 )
 WITHOUT_STATISTICS = {
     "model.backbone": GROUPS,
+    "model.data_preprocessor.pad_size_divisor": 160,
     "train_cfg.max_epochs": 2,
     "optim_wrapper.optimizer": dict(type="SGD", lr=0.01),
     "default_hooks.checkpoint.save_best": None,

@@ -52,8 +52,8 @@ def build_dataset(cfg: Mapping, *, where: str) -> Any:
     """
     cfg, most = _without_limit(_concatenating_classes(copy.deepcopy(dict(cfg))))
     if isinstance(cfg.get("datasets"), Mapping):
-        inner = {path: build_dataset(part, where=f"{where}.{path}") for path, part in inner_data_sets(cfg)}
-        cfg = with_inner_data_sets(cfg, inner)
+        parts = [(path, part) for path, part in inner_data_sets(cfg) if isinstance(part, Mapping)]
+        cfg = with_inner_data_sets(cfg, {path: build_dataset(part, where=f"{where}.{path}") for path, part in parts})
     try:
         dataset = _built(cfg)
     except (ValueError, TypeError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmcv.transforms.base import BaseTransform
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import Tensor
 
 from visionzoo.datasets.transforms.planes import planes_of, with_own_strides
@@ -17,6 +17,10 @@ from visionzoo.registry import TRANSFORMS
 from visionzoo.structures.task_sample import TaskSample
 
 _RENAMED = {"gt_seg_map": "gt_map"}
+
+# Values of the objects of a sample, and their names in mmdet's instances; flags of objects that are not learned.
+_LABELS, _IGNORED = "gt_bboxes_labels", "gt_ignore_flags"
+_OBJECTS = {"gt_bboxes": "bboxes", _LABELS: "labels", "gt_masks": "masks"}
 
 
 @TRANSFORMS.register_module()
@@ -27,7 +31,8 @@ class PackTaskInputs(BaseTransform):
     (G, C, H, W), and ``group_size`` of the sample is G. Volumes (D, H, W, C) become (C, D, H, W). Values whose key
     begins with ``gt_`` become data of the sample: numbers and arrays as tensors, other values unchanged. So do data
     elements of mmengine under any key, such as an ``InstanceData``. Plain values with other keys become metainfo: None,
-    strings, numbers, and lists and tuples of them.
+    strings, numbers, and lists and tuples of them. The objects of mmdet's and the zoo's transforms (``gt_bboxes``,
+    ``gt_bboxes_labels``, ``gt_masks``) become ``gt_instances`` and ``ignored_instances``, as in ``PackDetInputs``.
 
     Args:
         meta_keys: keys that become metainfo, if the sample has them; None for all plain values.
@@ -60,7 +65,12 @@ class PackTaskInputs(BaseTransform):
         if isinstance(results["img"], list):
             meta["group_size"] = len(inputs)
         sample = TaskSample(metainfo=meta)
+        objects = {key: results[key] for key in _OBJECTS if key in results} if _LABELS in results else {}
+        if objects:
+            sample.set_data(_instances(objects, results.get(_IGNORED)))
         for key, value in results.items():
+            if key in objects or (objects and key == _IGNORED):
+                continue
             if key.startswith("gt_") or isinstance(value, BaseDataElement):
                 sample.set_data({self.rename.get(key, key): _as_tensor(value)})
         return {"inputs": inputs, "data_samples": sample}
@@ -72,6 +82,17 @@ class PackTaskInputs(BaseTransform):
 
     def __repr__(self) -> str:
         return f"PackTaskInputs(meta_keys={self.meta_keys}, rename={self.rename})"
+
+
+def _instances(objects: Mapping[str, Any], ignored: Any) -> dict[str, InstanceData]:
+    """Return the objects to learn and those to ignore."""
+    count = len(objects[_LABELS])
+    flags = np.zeros(count, bool) if ignored is None else np.asarray(ignored, bool)
+    parts = {"gt_instances": np.flatnonzero(~flags), "ignored_instances": np.flatnonzero(flags)}
+    return {
+        name: InstanceData(**{_OBJECTS[key]: _as_tensor(value[rows]) for key, value in objects.items()})
+        for name, rows in parts.items()
+    }
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,0 +1,148 @@
+"""Joint training of several heads against one model per task, for each weighting of the losses, on drawn images.
+
+    python benchmarks/joint_weighting.py road_scene -o joint.json
+    python benchmarks/joint_weighting.py road_scene --only alone pcgrad
+
+Every model has the same parts and sees each sample of its task equally often, in the same order, with the same schedule
+of learning rates per epoch. In turn, a batch has 4 samples of one task; mixed, a batch has 4 samples of each task. The
+table states the first measure of each task after the last epoch, and its difference from the model of this task alone,
+relative, positive if the joint model is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from visionzoo.config import load_config
+from visionzoo.engine.best_metric import best_metric_of
+from visionzoo.engine.training import train
+
+# A weight by hand for losses that are much larger than the others: squared errors are summed over the cells of a map.
+BY_HAND = {"counting": 0.01}
+LOADERS, EVALUATORS = ("train_dataloader", "val_dataloader", "test_dataloader"), ("val_evaluator", "test_evaluator")
+
+
+def weightings(tasks: tuple[str, ...]) -> dict[str, tuple[dict[str, Any] | None, str]]:
+    """Return the configs of the weightings and the modes of the sampler by name."""
+    weights = {task: weight for task, weight in BY_HAND.items() if task in tasks}
+    return {
+        "sum": (None, "in_turn"),
+        "by_hand": (dict(type="FixedWeights", weights=weights), "in_turn"),
+        "uncertainty": (dict(type="UncertaintyWeighting", regression=list(weights)), "in_turn"),
+        "gradnorm": (dict(type="GradNorm", alpha=0.5), "mixed"),
+        "pcgrad": (dict(type="PCGrad", weights=weights), "mixed"),
+    }
+
+
+def loaded_config(name: str, epochs: int | None) -> Any:
+    """Return the tiny variant of a config."""
+    loaded = load_config(name, tiny=True)
+    loaded.cfg.default_hooks.checkpoint.pop("save_best", None)
+    if epochs is not None:
+        loaded.cfg.train_cfg.max_epochs = epochs
+        for schedule in loaded.cfg.param_scheduler:
+            if schedule.get("T_max"):
+                schedule.T_max = schedule.end = epochs
+    loaded.cfg.train_cfg.val_interval = loaded.cfg.train_cfg.max_epochs
+    return loaded
+
+
+def measure(loaded: Any, seed: int) -> dict[str, Any]:
+    """Train, and return the numbers after the last epoch and the time."""
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = train(loaded, work_dir=Path(folder) / "run", device="cpu", quiet=True, seed=seed)
+    return {"metrics": outcome["metrics"], "iterations": outcome["iter"], "seconds": time.process_time() - start}
+
+
+def alone(name: str, task: str, epochs: int | None, seed: int) -> dict[str, Any]:
+    """Train the model of one task."""
+    loaded = loaded_config(name, epochs)
+    cfg = loaded.cfg
+    count = len(cfg.task)
+    cfg.task = [task]
+    cfg.model.heads = {task: cfg.model.heads[task]}
+    cfg.model.pop("loss_weighting", None)
+    for loader in LOADERS:
+        cfg[loader].dataset.datasets = {task: cfg[loader].dataset.datasets[task]}
+    for evaluator in EVALUATORS:
+        cfg[evaluator].metrics = {task: cfg[evaluator].metrics[task]}
+    cfg.train_dataloader.sampler.weights = {}
+    cfg.train_dataloader.sampler.length //= count
+    return measure(loaded, seed)
+
+
+def joint(name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]:
+    """Train the model of all tasks."""
+    loaded = loaded_config(name, epochs)
+    cfg = loaded.cfg
+    weighting, mode = weightings(tuple(cfg.task))[kind]
+    cfg.model.loss_weighting = weighting
+    cfg.train_dataloader.sampler.mode = mode
+    if mode == "mixed":
+        cfg.train_dataloader.batch_size *= len(cfg.task)
+    return measure(loaded, seed)
+
+
+def first_measure(task: str, metrics: dict[str, float], tasks: tuple[str, ...]) -> tuple[str, float, str]:
+    """Return name, value and better direction of the first measured number of a task."""
+    rules = {metric: rule for metric, rule in best_metric_of(tasks).items() if metric.startswith(f"{task}/")}
+    name = next(metric for metric in rules if metric in metrics)
+    return name, metrics[name], rules[name]
+
+
+def table(results: dict[str, dict[str, Any]], tasks: tuple[str, ...]) -> str:
+    """Return the table in Markdown."""
+    named = {task: best_metric_of((*tasks, "")) for task in tasks}
+    lines, head = [], ["model"]
+    for task in tasks:
+        known = next(each["metrics"] for key, each in results.items() if key == f"alone {task}")
+        prefixed = {f"{task}/{name.partition('/')[2]}": value for name, value in known.items()}
+        name = next(metric for metric in named[task] if metric.startswith(f"{task}/") and metric in prefixed)
+        rule = named[task][name]
+        head += [f"{name} ({'higher' if rule == 'greater' else 'lower'} is better)", "change"]
+        lines.append((task, name, prefixed[name], rule))
+    rows = [["alone", *(cell for _, _, value, _ in lines for cell in (f"{value:.4f}", ""))]]
+    for key, result in results.items():
+        if key.startswith("alone"):
+            continue
+        cells = []
+        for _, name, before, rule in lines:
+            value = result["metrics"][name]
+            change = (value - before) / abs(before) if before else float("nan")
+            cells += [f"{value:.4f}", f"{100 * (change if rule == 'greater' else -change):+.0f} %"]
+        rows.append([key, *cells])
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("--only", nargs="+", default=["alone", "sum", "by_hand", "uncertainty", "gradnorm", "pcgrad"])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-o", "--out", type=Path, default=Path("joint.json"))
+    args = parser.parse_args()
+    tasks = tuple(load_config(args.config, tiny=True).cfg.task)
+    results = json.loads(args.out.read_text()) if args.out.exists() else {}
+    for kind in args.only:
+        for key, task in [(f"alone {task}", task) for task in tasks] if kind == "alone" else [(kind, "")]:
+            run = (
+                alone(args.config, task, args.epochs, args.seed)
+                if task
+                else joint(args.config, kind, args.epochs, args.seed)
+            )
+            results[key] = run
+            args.out.write_text(json.dumps(results, indent=1))
+            print(f"{key}: {run['iterations']} iterations, {run['seconds']:.0f} s of a core", flush=True)
+    if all(f"alone {task}" in results for task in tasks):
+        print(table(results, tasks))
+
+
+if __name__ == "__main__":
+    main()
