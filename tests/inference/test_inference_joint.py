@@ -352,3 +352,14 @@ def test_a_drawing_without_a_result_of_a_task_says_so():
     np.testing.assert_array_equal(both, alone)
     assert drawn.shape[1] == 320
     np.testing.assert_array_equal(image, scene(60, 80))
+
+
+def test_the_pipeline_of_inference_is_checked_like_others(tmp_path, capsys):
+    from visionzoo.cli import main as visionzoo
+
+    wrong = [PIPELINE[0], {"type": "Resize", "scale": (8, 8), "keep_ration": True}, PIPELINE[2]]
+    config = write_config(tmp_path, "counting", {"head": HEADS["counting"]}, infer_pipeline=wrong)
+    assert visionzoo(["config", "check", str(config)]) != 0
+    said = capsys.readouterr()
+    assert "infer_pipeline.1" in said.out + said.err
+    assert "keep_ratio" in said.out + said.err
