@@ -136,7 +136,7 @@ def test_a_figure_that_cannot_be_drawn_is_missing_alone() -> None:
         raise ValueError("broken here")
 
     one = Figure("one", "One", np.zeros((4, 6, 3), np.uint8), "A sentence.")
-    evidence, plan, notes = Collected(), SimpleNamespace(classes=None), list[str]()
+    evidence, plan, notes = Collected(), SimpleNamespace(classes_of=lambda task: None), list[str]()
     drafts = [Draft("Lost", fail), Draft("One", lambda: one), one]
     with patch.object(Counting, "figures", lambda self, records, names: drafts):
         assert reporting._figures("counting", evidence, plan, notes) == [one, one]  # type: ignore[arg-type]

@@ -148,7 +148,8 @@ def test_a_killed_run_resumes_to_the_same_bits(name: str, tmp_path: Path) -> Non
     assert json.loads(resumed.stdout)["metrics"] == whole["metrics"]
 
 
-# Batch statistics depend on the samples of a process, so the trunk has groups instead, and no head has statistics.
+# Batch statistics depend on the samples of a process, so the trunk has groups instead, and no head has statistics. All
+# images have one size, because the statistics of groups depend on the padding of the batch of a process.
 GROUPS = dict(
     type="mmdet.ResNet",
     depth=18,
@@ -159,6 +160,7 @@ GROUPS = dict(
 )
 WITHOUT_STATISTICS = {
     "model.backbone": GROUPS,
+    "model.data_preprocessor.pad_size_divisor": 160,
     "train_cfg.max_epochs": 2,
     "optim_wrapper.optimizer": dict(type="SGD", lr=0.01),
     "default_hooks.checkpoint.save_best": None,

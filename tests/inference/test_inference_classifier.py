@@ -90,7 +90,7 @@ def test_imagenets_names_for_a_model_of_its_size(tmp_path):
 
 def test_images_of_cifar_stay_and_photos_get_their_size():
     cfg = load_config("nasnet_cifar10").cfg
-    prepare = Preparation(pipeline_of(cfg, "nasnet_cifar10"))
+    prepare = Preparation(pipeline_of(cfg, "nasnet_cifar10", None))
     small, large = (np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((32, 32), (231, 417)))
     samples = [prepare(Source("a.png", each, Path("a.png"))).sample["inputs"] for each in (small, large)]
     np.testing.assert_array_equal(samples[0].permute(1, 2, 0).numpy(), small)

@@ -15,9 +15,9 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import FORMATS, recorded
 from visionzoo.export.limit import cpu_limit
 from visionzoo.export.seeding import seed
-from visionzoo.export.writing import TOLERANCE, Ready, ready, write
+from visionzoo.export.writing import TOLERANCE, Ready, form_of, ready, write
 from visionzoo.front_matter import card_folder
-from visionzoo.graphs.form import NotExportable, form_of
+from visionzoo.graphs.form import NotExportable
 from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.torch_backend import torch_backend
 from visionzoo.system.atomic import write_text
@@ -76,7 +76,7 @@ def _built(name: str) -> Ready:
     backend = torch_backend(
         name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=()
     )
-    form = form_of(backend.tasks, backend.model)
+    form = form_of(backend)
     return ready(backend, (_PAIR_SIDE,) * form.axes if isinstance(form, PairForm) else None)
 
 

@@ -14,11 +14,12 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
-from visionzoo.graphs.form import form_of
+from visionzoo.graphs.form import head_form
 from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
 from visionzoo.inference.preparing import test_pipeline_of
+from visionzoo.tasks import task_of
 
 TOLERANCE = 1e-4
 
@@ -71,6 +72,16 @@ class Exported:
         return any(row.values == 0 for row in self.rows)
 
 
+def form_of(backend: Backend) -> Any:
+    """Return the form of a model: that of its task, or that of the heads of several tasks.
+
+    Raises:
+        NotExportable: the model has no such form.
+    """
+    tasks, model = backend.tasks, backend.model
+    return task_of(tasks[0]).graph(model) if len(tasks) == 1 else head_form(model)
+
+
 def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
     """Return the form of a loaded model and the sizes that its file takes.
 
@@ -82,7 +93,7 @@ def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
         NotExportable: the model has no exported form; the message states why.
         ConfigError: ``size`` does not fit the model.
     """
-    form: Any = form_of(backend.tasks, backend.model).eval()
+    form: Any = form_of(backend).eval()
     if isinstance(form, PairForm):
         steps = _plain(test_pipeline_of(backend.config, backend.name, backend.tasks))
         return Ready(backend, form, Shape(form.required_size(size), True, "a file of pairs has one size"), steps)

@@ -187,14 +187,3 @@ def head_form(model: nn.Module) -> ImageForm:
         prefix = "" if path == "head" else f"{path.removeprefix('heads.')}."
         names += [f"{prefix}{name}" for name in head.GRAPH_OUTPUTS]
     return ImageForm(model, whole.graph_outputs, names)
-
-
-def form_of(tasks: Sequence[str], model: nn.Module) -> Any:
-    """Return the form of a model: that of its task, or that of the heads of several tasks.
-
-    Raises:
-        NotExportable: the model has no such form.
-    """
-    from visionzoo.tasks import task_of
-
-    return task_of(tasks[0]).graph(model) if len(tasks) == 1 else head_form(model)

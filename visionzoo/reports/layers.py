@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from visionzoo.reports.images import GatheredLabels, label_font, letter_height, write_gathered
+from visionzoo.reports.images import GatheredLabels, class_colour, label_font, letter_height, write_gathered
 
-MARKS = ("areas", "heat", "lines", "boxes", "bars")  # what drawings consist of, the lowest first
+MARKS = ("areas", "region", "heat", "lines", "boxes", "bars")  # what drawings consist of, the lowest first
 _INK = (0, 0, 0)
 _HEAT = ((66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10))  # of OpenCV's inferno, RGB
-_GREY, _PALE = (90, 90, 90), (170, 170, 170)
+_GREY = (90, 90, 90)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def _draw_mark(pen: ImageDraw.ImageDraw, mark: str, box: tuple[int, int, int, in
     left, top, right, bottom = box
     height, width, middle = bottom - top, right - left, (top + bottom) / 2
     if mark == "areas":
-        pen.rectangle(box, fill=_PALE, outline=_GREY)
+        for number in range(3):
+            ends = [left + width * place / 3 for place in (number, number + 1)]
+            pen.rectangle((ends[0], top, ends[1], bottom), fill=class_colour(number))
+    elif mark == "region":
+        pen.rectangle(box, fill=class_colour(0), outline=_INK, width=max(1, height // 8))
     elif mark == "heat":
         for number, colour in enumerate(_HEAT):
             ends = [left + width * place / len(_HEAT) for place in (number, number + 1)]

@@ -119,7 +119,7 @@ class Task:
         coco: function from (result, image id, category ids by label) to entries of COCO's results format; None for no
             such file.
         mark: what a drawing consists of, one of :data:`visionzoo.reports.layers.MARKS`. An image with the results of
-            several tasks has areas below, then heat, lines, boxes, and bars below the image.
+            several tasks has areas below, then a region, heat, lines and boxes; bars are below the image.
         is_placed: True if a result has places in the image, so that it is drawn at the size to which it refers.
         save_best: maps each metric to the better direction, ``greater`` or ``less``. Training keeps the checkpoint with
             the best value of the first of these metrics that is measured.

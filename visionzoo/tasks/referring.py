@@ -83,6 +83,7 @@ class Referring(Task):
     """Task of finding what a phrase means. The result is :class:`ReferredMask`; it may be that nothing is found."""
 
     inputs = ImageAndPhrase()
+    mark = "region"
     row = staticmethod(ReferredMask.to_row)
     files = (ResultFile("mask", "masks", ".png", _mask_file),)
     saves = {

@@ -65,6 +65,7 @@ class Saliency(Task):
     protocol: ClassVar[str] = "pysod"
 
     inputs = ImageInput()
+    mark = "region"
     row = staticmethod(SaliencyMap.to_json)
     files = (ResultFile("map", "raw", ".png", _map_file),)
     save_best = {"sal/Fmeasure_max": "greater", "sal/Smeasure": "greater", "sal/MAE": "less"}
