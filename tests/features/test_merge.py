@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from visionzoo.cli import main
@@ -64,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         train(write_config("classification"), "-o", "classification")
         for task in ("detection", "semantic"):
             train(write_config(task), "--weights", "classification", "--freeze", "backbone", "neck", "-o", task)
-        assert main(["merge", *CONFIGS, "-o", "all"]) == 0
+        assert main(["merge", *CONFIGS, "--pipeline", "detection", "-o", "all"]) == 0
     return place
 
 
@@ -130,6 +131,41 @@ def test_the_result_is_tested_like_the_runs(capsys: pytest.CaptureFixture) -> No
             assert joint[f"{task}/{name.partition('/')[2]}"] == pytest.approx(value, abs=1e-6), name
 
 
+def test_one_inference_gives_the_results_of_all_runs() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (75, 101, 3), np.uint8)
+    Image.fromarray(pixels).save("image.png")
+    joint = inferred("all", "model.heads.detection.test_cfg.score_thr=0.0")
+    assert joint.keys() == CONFIGS.keys()
+    assert len(joint["detection"]["boxes"]) > 0
+    assert joint["detection"] == inferred("detection", "model.test_cfg.score_thr=0.0")
+    assert joint["classification"]["labels"]
+    assert joint["semantic"]["classes"]
+
+
+def inferred(run: str, option: str) -> dict[str, Any]:
+    out = f"inferred_{run}"
+    words = ["infer", run, "image.png", "--threshold", "0", "--cfg-options", option, "-o", out, "--overwrite", "-q"]
+    assert main(words) == 0
+    return json.loads(Path(out, "predictions.jsonl").read_text())["result"]
+
+
+def twin_of_detection() -> str:
+    """Return a copy of the run whose head has another name."""
+    shutil.copytree("detection", "twin", dirs_exist_ok=True)
+    text = Path("twin/config.py").read_text()
+    Path("twin/config.py").write_text(text.replace("task = 'detection'", "task = 'instances'"))
+    return "twin"
+
+
+def test_the_first_run_gives_the_pipeline_of_inference_unless_another_is_named() -> None:
+    done = merge_runs(["classification", "detection"], "first")
+    assert done["notes"] == ["infer uses the test pipeline of classification; --pipeline RUN chooses another"]
+    own = load_config("classification").cfg.test_dataloader.dataset.pipeline
+    assert load_config("first").cfg.infer_pipeline == own
+    assert "infer_pipeline" not in load_config(merge_runs(["detection", twin_of_detection()], "same")["run"]).cfg
+    refused("detection", "semantic", error=InputError, match="pipeline: expected one of the runs", pipeline="all")
+
+
 def test_the_summary_names_the_run_of_each_part() -> None:
     rows = Path("all/merged.md").read_text().splitlines()[4:]
     assert [row.split("|")[1].strip() for row in rows] == ["trunk", *CONFIGS]
@@ -139,9 +175,9 @@ def test_the_summary_names_the_run_of_each_part() -> None:
 # --------------------------------------------------------------------------- what cannot be joined
 
 
-def refused(*runs: str, error: type[Exception], match: str, out: str = "none") -> None:
+def refused(*runs: str, error: type[Exception], match: str, out: str = "none", **options: Any) -> None:
     with pytest.raises(error, match=match):
-        merge_runs(runs, out)
+        merge_runs(runs, out, **options)
     assert out == "all" or not Path(out).exists()
 
 

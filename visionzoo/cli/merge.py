@@ -28,6 +28,12 @@ def parser() -> argparse.ArgumentParser:
         "--work-dir", "-o", "--out", dest="work_dir", required=True, metavar="RUN", help="folder of the new run"
     )
     made.add_argument(
+        "--pipeline",
+        default=None,
+        metavar="RUN",
+        help="the run whose test pipeline infer uses, if they differ (default: the first)",
+    )
+    made.add_argument(
         "--overwrite", action="store_true", help="write into a folder that is not empty (default: an error)"
     )
     add_summary_flags(made)
@@ -43,7 +49,7 @@ def _merge(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
     from visionzoo.engine.merging import SUMMARY, merge_runs
 
     command = ["visionzoo", "merge", *(sys.argv[1:] if argv is None else argv)]
-    done = merge_runs(args.runs, args.work_dir, overwrite=args.overwrite, command=command)
+    done = merge_runs(args.runs, args.work_dir, pipeline=args.pipeline, overwrite=args.overwrite, command=command)
     for line in done["notes"]:
         note(line, quiet=args.quiet)
     print(json.dumps(done) if args.json else Path(args.work_dir, SUMMARY).read_text(encoding="utf-8").rstrip())

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 from typing import Any, NamedTuple
 
-from visionzoo.config.data_parts import config_of_task
+from visionzoo.config.data_parts import config_of_task, innermost, joint_data_sets
 from visionzoo.config.joint_checks import metrics_by_task
 from visionzoo.config.showing import diff_configs
 from visionzoo.config.tree import plain
+from visionzoo.datasets.transforms.providing import provided_by
 from visionzoo.errors import ConfigError, some_of
 
 # Settings of a trunk on which its feature maps do not depend.
@@ -37,8 +38,12 @@ class Source(NamedTuple):
     model: Mapping[str, Any]
 
 
-def merged_config(sources: Sequence[Source]) -> tuple[dict[str, Any], list[str]]:
+def merged_config(sources: Sequence[Source], pipeline_of: Source | None = None) -> tuple[dict[str, Any], list[str]]:
     """Return the config of the joined model, and notes for the user.
+
+    Args:
+        sources: the runs.
+        pipeline_of: the run whose test pipeline inference uses if they differ; None for the first one.
 
     Raises:
         ConfigError: two runs have a head of one name, another trunk or another preprocessing.
@@ -56,7 +61,8 @@ def merged_config(sources: Sequence[Source]) -> tuple[dict[str, Any], list[str]]
         tested, said = _tested(sources, split)
         cfg |= tested
         notes += said
-    return copy.deepcopy(cfg), notes
+    chosen, said = _infer_pipeline(sources, pipeline_of)
+    return copy.deepcopy({**cfg, **chosen}), [*notes, *said]
 
 
 def _joined_heads(sources: Sequence[Source]) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def _shared_settings(sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def _tested(sources: Sequence[Source], split: str) -> tuple[dict[str, Any], list[str]]:
-    """Return loader, evaluator and loop of a split; only a note if a task has no data or no metric of its own."""
+    """Return loader, evaluator and loop of a split; only a note if a task has no data or no metric."""
     datasets, metrics, loaders = {}, {}, []
     for source in sources:
         for task in source.model["heads"]:
@@ -162,6 +168,29 @@ def _tested(sources: Sequence[Source], split: str) -> tuple[dict[str, Any], list
     }
     evaluator = {"type": "JointEvaluator", "metrics": metrics}
     return {f"{split}_dataloader": joint, f"{split}_evaluator": evaluator, f"{split}_cfg": {}}, []
+
+
+def _infer_pipeline(sources: Sequence[Source], chosen: Source | None) -> tuple[dict[str, Any], list[str]]:
+    """Return the pipeline of inference and a note, if the runs differ in more than the loading of ground truth."""
+    found = [(source, pipeline) for source in sources if (pipeline := _test_pipeline(source.cfg))]
+    changing = [[step for step in pipeline if not provided_by(step)] for _, pipeline in found]
+    if chosen is None and all(each == changing[0] for each in changing):
+        return {}, []
+    owner, pipeline = next((each for each in found if each[0] == chosen), found[0])
+    others = "" if chosen else "; --pipeline RUN chooses another"
+    return {"infer_pipeline": pipeline}, [f"infer uses the test pipeline of {owner.name}{others}"]
+
+
+def _test_pipeline(cfg: Mapping[str, Any]) -> list[Any]:
+    """Return the pipeline of a run of one task, or of several tasks with one pipeline."""
+    if cfg.get("infer_pipeline"):
+        return list(plain(cfg["infer_pipeline"]))
+    for split in ("test", "val"):
+        given = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+        dataset = next(iter(joint_data_sets(given).values()), None) or innermost(given or {})
+        if innermost(dataset).get("pipeline"):
+            return list(plain(innermost(dataset)["pipeline"]))
+    return []
 
 
 def _metrics_of(evaluator: Any, task: str) -> Any:

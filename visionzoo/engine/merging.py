@@ -17,7 +17,7 @@ from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.engine.checkpoints import save_weights
 from visionzoo.engine.merged_config import Source, merged_config
 from visionzoo.engine.workdir import write_run
-from visionzoo.errors import CheckpointError, InputError, OutputError
+from visionzoo.errors import CheckpointError, InputError, OutputError, one_of
 from visionzoo.models.class_counts import counts_by_task
 from visionzoo.models.heads_by_name import heads_by_name
 from visionzoo.models.wiring import build_model
@@ -57,13 +57,19 @@ class Member:
 
 
 def merge_runs(
-    runs: Sequence[str | Path], out: str | Path, *, overwrite: bool = False, command: Sequence[str] = ()
+    runs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    pipeline: str | Path | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Join runs of different tasks that share a trunk, and write the folder of a run.
 
     Args:
         runs: folders of at least two runs. A run of one task has a head of the name of its task in the result.
         out: folder of the result. It is written only if everything fits.
+        pipeline: the run whose test pipeline inference uses if the pipelines differ; None for the first one.
         overwrite: True to write into a folder that is not empty.
         command: the command line, for ``run.json``.
 
@@ -72,7 +78,7 @@ def merge_runs(
         and ``notes``.
 
     Raises:
-        InputError: fewer than two runs, a run twice, or a folder that is no run.
+        InputError: fewer than two runs, a run twice, a folder of something else, or another ``pipeline``.
         ConfigError: a model cannot be joined, two heads have one name, or the configs of the trunks differ.
         CheckpointError: the weights of the trunks differ, or a run has no weights.
         OutputError: ``out`` is not empty, or cannot be written.
@@ -81,7 +87,8 @@ def merge_runs(
     _require_runs(runs)
     _require_free(folder, overwrite)
     members = [_member(Path(run)) for run in runs]
-    cfg, notes = merged_config([member.source for member in members])
+    sources = [member.source for member in members]
+    cfg, notes = merged_config(sources, None if pipeline is None else sources[_place_of(pipeline, runs)])
     for other in members[1:]:
         require_one_trunk(members[0], other)
     tensors = dict(members[0].trunk)
@@ -114,6 +121,18 @@ def _require_runs(runs: Sequence[str | Path]) -> None:
     for run, place in zip(places, resolved, strict=True):
         if resolved.count(place) > 1:
             raise InputError(shown_path(run), expected="each run once", found="twice", advice="name it once")
+
+
+def _place_of(pipeline: str | Path, runs: Sequence[str | Path]) -> int:
+    for place, run in enumerate(runs):
+        if Path(run).resolve() == Path(pipeline).resolve():
+            return place
+    raise InputError(
+        option("pipeline"),
+        expected="one of the runs",
+        found=f"{pipeline}",
+        advice=f"{one_of(map(str, runs))}",
+    )
 
 
 def _require_free(folder: Path, overwrite: bool) -> None:
