@@ -13,7 +13,7 @@ BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 Outcomes = Mapping[str, Mapping[str, Any]]
 
-# Marks of a cell in a table; a reason of principle has the mark of its kind.
+# Marks of a cell in a table; a reason of principle has the letter of that kind.
 _MARKS = {WORKS: "+", FAILED: "!"}
 _OF_KINDS = dict(zip(KINDS, "abcdefghijklmnopqrstuvwxyz"))
 
