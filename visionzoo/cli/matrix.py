@@ -37,7 +37,7 @@ def parser() -> Parser:
         "-o", "--out", metavar="FILE", default=_OUT,
         help=f"file of outcomes; cells that it has are not repeated (default: {_OUT})",
     )  # fmt: skip
-    made.add_argument("--overwrite", action="store_true", help="begin the file anew (default: continue it)")
+    made.add_argument("--overwrite", action="store_true", help="replace the file (default: continue it)")
     made.add_argument("--retry-failed", action="store_true", help="repeat the failed cells of the file (default: off)")
     made.add_argument("--workers", type=int, default=1, metavar="N", help="number of processes (default: 1)")
     made.add_argument(
@@ -68,11 +68,11 @@ def _matrix(args: argparse.Namespace) -> int:
     if args.list:
         return _print_cells(args, cells)
 
-    def say(key: str, outcome: dict[str, Any]) -> None:
+    def report(key: str, outcome: dict[str, Any]) -> None:
         note(line_of(key, outcome), quiet=args.quiet)
 
     with readers_on_stderr(quiet=args.quiet):
-        outcomes = finish(cells, out, say, again=args.retry_failed, workers=args.workers)
+        outcomes = finish(cells, out, report, again=args.retry_failed, workers=args.workers)
     if args.markdown:
         _write_page(Path(args.markdown), out)
     failed = {key: outcome for key, outcome in outcomes.items() if outcome["status"] == FAILED}

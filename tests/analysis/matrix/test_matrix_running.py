@@ -102,6 +102,9 @@ def test_tables_have_a_mark_for_each_outcome() -> None:
     assert "| SCNNHead | RCNet | ! |  |  |" in text
     assert "  - ICNetEncoder reads pairs of images." in text
     assert summary(OUTCOMES) == "3 cells: 1 works, 1 refused, 1 failed; 2 CPU seconds"
+    untimed = {**OUTCOMES, "VGG | mmdet.FPN | SCNNHead": {"status": "works"}}
+    assert summary(untimed).endswith("2 CPU seconds for 3 of them")
+    assert "| SCNNHead | mmdet.FPN | + |  |  |" in markdown(untimed)
 
 
 def test_the_page_keeps_what_is_outside_its_markers() -> None:

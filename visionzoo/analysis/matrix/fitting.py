@@ -165,5 +165,5 @@ _RULES: tuple[Callable[[Cell], Refusal | None], ...] = (
 
 
 def refusal(cell: Cell) -> Refusal | None:
-    """Return the first reason of principle against a cell; None if there is none."""
+    """Return the first reason of principle against a cell, or None."""
     return next((found for rule in _RULES if (found := rule(cell)) is not None), None)

@@ -62,7 +62,7 @@ class Head:
     """A head with its model and data.
 
     Attributes:
-        name: its type, or the type of its detector; heads of equal types are told apart by what differs.
+        name: its type, or the type of its detector; heads of equal types also have what differs in their names.
         task: its task.
         config: name of the config that represents it; None for a head that no config uses.
         model: ``model`` of the tiny variant of this config.
@@ -123,7 +123,7 @@ def text_encoder() -> Mapping[str, Any] | None:
 
 
 def matching(parts: Iterable[Any], patterns: Iterable[str], kind: str) -> list[Any]:
-    """Return the parts whose names match one of the patterns, or all if there is none.
+    """Return the parts whose names match one of the patterns. Without patterns, return all.
 
     Raises:
         UnknownName: a pattern matches no name.

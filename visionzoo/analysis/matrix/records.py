@@ -44,7 +44,7 @@ def _read(line: str, path: Path, number: int) -> dict[str, Any]:
         outcome = json.loads(line)
     except json.JSONDecodeError:
         outcome = None
-    if not isinstance(outcome, dict) or not {"cell", "status", "seconds"} <= set(outcome):
+    if not isinstance(outcome, dict) or not {"cell", "status"} <= set(outcome):
         raise DataError(
             f"{shown_path(path)}, line {number}",
             expected="the outcome of a cell",

@@ -126,7 +126,7 @@ def _names(cell: Cell) -> Names:
 
 
 def _run_group(names: Sequence[Names]) -> list[tuple[str, dict[str, Any]]]:
-    """Run cells by the names of their parts; a process of its own does this."""
+    """Run cells by the names of their parts."""
     found = {_names(cell): cell for cell in cells_of()}
     return [(found[name].key, run_cell(found[name])) for name in names]
 
@@ -134,7 +134,7 @@ def _run_group(names: Sequence[Names]) -> list[tuple[str, dict[str, Any]]]:
 def finish(
     cells: Sequence[Cell],
     path: Path,
-    say: Callable[[str, dict[str, Any]], None],
+    report: Callable[[str, dict[str, Any]], None],
     *,
     again: bool = False,
     workers: int = 1,
@@ -144,7 +144,7 @@ def finish(
     Args:
         cells: the cells.
         path: file of outcomes; it may be absent.
-        say: function that is called with the key and the outcome of each cell that runs.
+        report: function that is called with the key and the outcome of each cell that runs.
         again: also run the cells that failed.
         workers: number of processes, >= 1.
     """
@@ -153,7 +153,7 @@ def finish(
     for key, outcome in run_cells(open_cells, workers):
         known[key] = outcome
         add_outcome(path, key, outcome)
-        say(key, outcome)
+        report(key, outcome)
     return {cell.key: known[cell.key] for cell in cells}
 
 

@@ -13,7 +13,7 @@ BEGIN, END = "<!-- matrix -->", "<!-- /matrix -->"
 
 Outcomes = Mapping[str, Mapping[str, Any]]
 
-# Marks of a cell in a table; a reason of principle has the mark of its kind.
+# Marks of a cell in a table; a reason of principle has the letter of that kind.
 _MARKS = {WORKS: "+", FAILED: "!"}
 _OF_KINDS = dict(zip(KINDS, "abcdefghijklmnopqrstuvwxyz"))
 
@@ -35,7 +35,7 @@ def mark_of(outcome: Mapping[str, Any] | None) -> str:
 def line_of(key: str, outcome: Mapping[str, Any]) -> str:
     """Return one line for a finished cell."""
     rest = outcome.get("reason") or outcome.get("note") or ""
-    return f"{outcome['status']:<8}{outcome['seconds']:>7.2f} s  {key}{f': {rest}' if rest else ''}"
+    return f"{outcome['status']:<8}{outcome.get('seconds', 0):>7.2f} s  {key}{f': {rest}' if rest else ''}"
 
 
 def summary(outcomes: Outcomes) -> str:
@@ -46,8 +46,9 @@ def summary(outcomes: Outcomes) -> str:
         '1 cell: 1 works, 0 refused, 0 failed; 2 CPU seconds'
     """
     counts = ", ".join(f"{len(_having(outcomes, status))} {status}" for status in (WORKS, REFUSED, FAILED))
-    seconds = sum(outcome["seconds"] for outcome in outcomes.values())
-    return f"{counted(len(outcomes), 'cell')}: {counts}; {seconds:,.0f} CPU seconds"
+    timed = [outcome["seconds"] for outcome in outcomes.values() if "seconds" in outcome]
+    of_some = "" if len(timed) == len(outcomes) else f" for {len(timed):,} of them"
+    return f"{counted(len(outcomes), 'cell')}: {counts}; {sum(timed):,.0f} CPU seconds{of_some}"
 
 
 def _having(outcomes: Outcomes, status: str) -> list[str]:
@@ -134,7 +135,8 @@ def _rows(outcomes: Outcomes, backbones: Sequence[str]) -> Iterator[tuple[str, s
     for head in _names(outcomes, 2):
         for neck in _names(outcomes, 1):
             row = [outcomes.get(f"{backbone} | {neck} | {head}") for backbone in backbones]
-            seconds = [outcome["seconds"] for outcome in row if outcome and outcome["status"] == WORKS]
+            works = [outcome for outcome in row if outcome and outcome["status"] == WORKS]
+            seconds = [outcome["seconds"] for outcome in works if "seconds" in outcome]
             if any(row):
                 mean = f"{sum(seconds) / len(seconds):.2f}" if seconds else ""
                 yield head, neck, [mark_of(outcome) for outcome in row], mean
