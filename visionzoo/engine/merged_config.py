@@ -143,7 +143,7 @@ def _shared_settings(sources: Sequence[Source]) -> dict[str, Any]:
 
 
 def _tested(sources: Sequence[Source], split: str) -> tuple[dict[str, Any], list[str]]:
-    """Return loader, evaluator and loop of a split; only a note if a task has no data or no metric of its own."""
+    """Return loader, evaluator and loop of a split; only a note if a task has no data or no metric."""
     datasets, metrics, loaders = {}, {}, []
     for source in sources:
         for task in source.model["heads"]:

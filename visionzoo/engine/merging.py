@@ -72,7 +72,7 @@ def merge_runs(
         and ``notes``.
 
     Raises:
-        InputError: fewer than two runs, a run twice, or a folder that is no run.
+        InputError: fewer than two runs, a run twice, or a folder that is not a run.
         ConfigError: a model cannot be joined, two heads have one name, or the configs of the trunks differ.
         CheckpointError: the weights of the trunks differ, or a run has no weights.
         OutputError: ``out`` is not empty, or cannot be written.
