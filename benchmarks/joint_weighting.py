@@ -89,13 +89,6 @@ def joint(name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]
     return measure(loaded, seed)
 
 
-def first_measure(task: str, metrics: dict[str, float], tasks: tuple[str, ...]) -> tuple[str, float, str]:
-    """Return name, value and better direction of the first measured number of a task."""
-    rules = {metric: rule for metric, rule in best_metric_of(tasks).items() if metric.startswith(f"{task}/")}
-    name = next(metric for metric in rules if metric in metrics)
-    return name, metrics[name], rules[name]
-
-
 def table(results: dict[str, dict[str, Any]], tasks: tuple[str, ...]) -> str:
     """Return the table in Markdown."""
     named = {task: best_metric_of((*tasks, "")) for task in tasks}
