@@ -1,11 +1,11 @@
 """Joint training of several heads against one model per task, for each weighting of the losses, on drawn images.
 
     python benchmarks/joint_weighting.py road_scene -o joint.json
-    python benchmarks/joint_weighting.py road_scene --only alone pcgrad
+    python benchmarks/joint_weighting.py road_scene --only single pcgrad
 
 Every model has the same parts and sees each sample of its task equally often, in the same order, with the same schedule
 of learning rates per epoch. In turn, a batch has 4 samples of one task; mixed, a batch has 4 samples of each task. The
-table states the first measure of each task after the last epoch, and its difference from the model of this task alone,
+table states the first measure of each task after the last epoch, and its difference from the model of this single task,
 relative, positive if the joint model is better.
 """
 
@@ -60,7 +60,7 @@ def measure(loaded: Any, seed: int) -> dict[str, Any]:
     return {"metrics": outcome["metrics"], "iterations": outcome["iter"], "seconds": time.process_time() - start}
 
 
-def alone(name: str, task: str, epochs: int | None, seed: int) -> dict[str, Any]:
+def single(name: str, task: str, epochs: int | None, seed: int) -> dict[str, Any]:
     """Train the model of one task."""
     loaded = loaded_config(name, epochs)
     cfg = loaded.cfg
@@ -89,27 +89,20 @@ def joint(name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]
     return measure(loaded, seed)
 
 
-def first_measure(task: str, metrics: dict[str, float], tasks: tuple[str, ...]) -> tuple[str, float, str]:
-    """Return name, value and better direction of the first measured number of a task."""
-    rules = {metric: rule for metric, rule in best_metric_of(tasks).items() if metric.startswith(f"{task}/")}
-    name = next(metric for metric in rules if metric in metrics)
-    return name, metrics[name], rules[name]
-
-
 def table(results: dict[str, dict[str, Any]], tasks: tuple[str, ...]) -> str:
     """Return the table in Markdown."""
     named = {task: best_metric_of((*tasks, "")) for task in tasks}
     lines, head = [], ["model"]
     for task in tasks:
-        known = next(each["metrics"] for key, each in results.items() if key == f"alone {task}")
+        known = next(each["metrics"] for key, each in results.items() if key == f"single {task}")
         prefixed = {f"{task}/{name.partition('/')[2]}": value for name, value in known.items()}
         name = next(metric for metric in named[task] if metric.startswith(f"{task}/") and metric in prefixed)
         rule = named[task][name]
         head += [f"{name} ({'higher' if rule == 'greater' else 'lower'} is better)", "change"]
         lines.append((task, name, prefixed[name], rule))
-    rows = [["alone", *(cell for _, _, value, _ in lines for cell in (f"{value:.4f}", ""))]]
+    rows = [["single", *(cell for _, _, value, _ in lines for cell in (f"{value:.4f}", ""))]]
     for key, result in results.items():
-        if key.startswith("alone"):
+        if key.startswith("single"):
             continue
         cells = []
         for _, name, before, rule in lines:
@@ -123,7 +116,7 @@ def table(results: dict[str, dict[str, Any]], tasks: tuple[str, ...]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
-    parser.add_argument("--only", nargs="+", default=["alone", "sum", "by_hand", "uncertainty", "gradnorm", "pcgrad"])
+    parser.add_argument("--only", nargs="+", default=["single", "sum", "by_hand", "uncertainty", "gradnorm", "pcgrad"])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path, default=Path("joint.json"))
@@ -131,16 +124,16 @@ def main() -> None:
     tasks = tuple(load_config(args.config, tiny=True).cfg.task)
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
     for kind in args.only:
-        for key, task in [(f"alone {task}", task) for task in tasks] if kind == "alone" else [(kind, "")]:
+        for key, task in [(f"single {task}", task) for task in tasks] if kind == "single" else [(kind, "")]:
             run = (
-                alone(args.config, task, args.epochs, args.seed)
+                single(args.config, task, args.epochs, args.seed)
                 if task
                 else joint(args.config, kind, args.epochs, args.seed)
             )
             results[key] = run
             args.out.write_text(json.dumps(results, indent=1))
             print(f"{key}: {run['iterations']} iterations, {run['seconds']:.0f} s of a core", flush=True)
-    if all(f"alone {task}" in results for task in tasks):
+    if all(f"single {task}" in results for task in tasks):
         print(table(results, tasks))
 
 

@@ -13,7 +13,7 @@ boxes = dict(type="mmdet.LoadAnnotations", with_bbox=True)
 flip = dict(type="RandomFlip", prob=0.5)
 flip_boxes = dict(type="mmdet.RandomFlip", prob=0.5)
 
-image_size = "the pipelines of its tasks have sizes of their own"
+image_size = "the pipelines of its tasks have different sizes"
 
 train_dataloader = dict(
     batch_size=4,

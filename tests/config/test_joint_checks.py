@@ -119,7 +119,7 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
         put(dict(type="JointSampler", mode="in_turn"), "train_dataloader", "sampler"),
         "model.loss_weighting: GradNorm needs the losses of all tasks in every step; set train_dataloader.sampler",
     ),
-    "PCGrad with an order of its own": (
+    "PCGrad with another sampler": (
         lambda cfg: (
             put(dict(type="PCGrad"), "model", "loss_weighting")(cfg),
             put(dict(type="DefaultSampler"), "train_dataloader", "sampler")(cfg),

@@ -1,4 +1,4 @@
-"""A run of three heads on one trunk, from data sets that each know one task.
+"""A run of three heads on one trunk, from data sets of one task each.
 
     python joint_run.py FOLDER SETTINGS
 

@@ -1,4 +1,4 @@
-"""Joint losses and gradients are the sums of those of one model per task, on samples that each know one task."""
+"""Joint losses and gradients are the sums of those of one model per task, on samples with the truth of one task."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SIZES = dict(lanes=7, counting=4, saliency=5)
 
 
 class Numbers:
-    """A data set of samples that know their number."""
+    """A data set of samples with their number."""
 
     metainfo: dict[str, Any] = {}
 
@@ -160,7 +160,7 @@ MISTAKES = {
     "another mode": (dict(mode="mix"), "did you mean"),
     "an unknown task": (dict(weights=dict(lane=2)), "did you mean 'lanes'?"),
     "a weight of 0": (dict(weights=dict(lanes=0)), "above 0"),
-    "a weight that is no number": (dict(weights=dict(lanes="2")), "above 0"),
+    "a weight that is not a number": (dict(weights=dict(lanes="2")), "above 0"),
 }
 
 

@@ -273,7 +273,7 @@ def frozen_gradnorm() -> None:
 MISTAKES: Mapping[str, tuple[Callable[[], object], str]] = {
     "weight of another task": (lambda: build("FixedWeights", weights=dict(lane=1.0)), "did you mean 'lanes'?"),
     "negative weight": (lambda: build("FixedWeights", weights=dict(lanes=-1)), "weights.lanes"),
-    "weight that is no number": (lambda: build("PCGrad", weights=dict(lanes="much")), "at least 0"),
+    "weight that is not a number": (lambda: build("PCGrad", weights=dict(lanes="much")), "at least 0"),
     "weights as a list": (lambda: build("FixedWeights", weights=[1, 2]), "weights"),
     "regression of another task": (lambda: build("UncertaintyWeighting", regression=["count"]), "names of the heads"),
     "negative alpha": (lambda: build("GradNorm", alpha=-1.0), "alpha"),

@@ -200,7 +200,7 @@ def leaves(cfg: Any, dataset: Any, where: str) -> Iterator[Leaf]:
 
 
 def _inner_built(cfg: Mapping[str, Any], dataset: Any) -> dict[str, Any] | None:
-    """Return the data sets inside a wrapper by path, or None for a data set that is no wrapper."""
+    """Return the data sets inside a wrapper by path, or None for a data set that is not a wrapper."""
     several, given = getattr(dataset, "datasets", ()), cfg.get("datasets")
     if isinstance(given, (list, tuple, Mapping)) and len(several) == len(given):
         named = several.items() if isinstance(several, Mapping) else enumerate(several)

@@ -55,7 +55,7 @@ class JointEvaluator(Evaluator):
                 raise ConfigError(
                     f"JointEvaluator.metrics.{task}",
                     expected="metrics with different names",
-                    found=f"{len(prefixes)} without a prefix of their own",
+                    found=f"{len(prefixes)} without a separate prefix",
                     advice="set prefix of each of them",
                 )
         super().__init__([metric for own in self.by_task.values() for metric in own])

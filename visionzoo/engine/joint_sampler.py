@@ -33,7 +33,7 @@ class JointSampler(Sampler):
     regular distances. Each task draws its samples in a random order without repetition, and begins a new random order
     after the last one. All batches have the full size. In several processes, batches of one step have the same tasks in
     every process and different samples; a sample occurs twice in an epoch only after all others of its task. The order
-    depends on the seed and the epoch alone, so a run resumes exactly.
+    depends only on the seed and the epoch, so a run resumes exactly.
 
     Args:
         dataset: the joint data set.
@@ -101,7 +101,7 @@ class JointSampler(Sampler):
         return JointBatches(self, batch_size, drop_last)
 
     def tasks_in_turn(self) -> Iterator[str]:
-        """Yield tasks without end, each with its weight, at regular distances.
+        """Yield an infinite sequence of tasks, each with its weight, at regular distances.
 
         Each step adds the weights to the credits of the tasks; the task with the largest credit is next, and pays the
         sum of the weights.

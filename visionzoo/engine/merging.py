@@ -78,7 +78,7 @@ def merge_runs(
         and ``notes``.
 
     Raises:
-        InputError: fewer than two runs, a run twice, a folder of something else, or another ``pipeline``.
+        InputError: fewer than two runs, a run twice, a folder that is not a run, or another ``pipeline``.
         ConfigError: a model cannot be joined, two heads have one name, or the configs of the trunks differ.
         CheckpointError: the weights of the trunks differ, or a run has no weights.
         OutputError: ``out`` is not empty, or cannot be written.

@@ -44,7 +44,7 @@ class Source:
 
 
 def sources_of_config(loaded: LoadedConfig) -> list[Source]:
-    """Return the data sets of a config, for each of its tasks if they have data sets of their own."""
+    """Return the data sets of a config, for each of its tasks if they have separate data sets."""
     cfg, tasks = loaded.cfg, tasks_of(loaded.cfg)
     if not any(joint_data_sets((cfg.get(loader) or {}).get("dataset")) for loader in LOADERS):
         return [Source(loaded.source, None, cfg)]

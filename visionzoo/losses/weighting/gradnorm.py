@@ -144,7 +144,7 @@ def _last_shared(losses: Sequence[Tensor], trunk: Trunk, names: Sequence[str]) -
     """Return the index of the last weight from which every loss has a gradient.
 
     Raises:
-        ConfigError: there is none, as with a frozen trunk.
+        ConfigError: no weight has one, as with a frozen trunk.
     """
     by_task = [[bool(averaged(each).any()) for each in trunk.gradients(loss, names)] for loss in losses]
     shared = [index for index in range(len(names)) if all(has[index] for has in by_task)]

@@ -21,13 +21,13 @@ class PCGrad(LossWeighting):
     Yu, Kumar, Gupta, Levine, Hausman, Finn, "Gradient Surgery for Multi-Task Learning", NeurIPS 2020,
     arXiv:2001.06782, algorithm 1. The gradient of each task is projected, one other task after the other in random
     order, onto the normal plane of the gradient of that task if their inner product is negative. The trunk gets the sum
-    of the projected gradients; each head gets the gradient of its own loss.
+    of the projected gradients; each head gets the gradient of its loss.
 
     The returned number is the sum of the losses plus an inner product of the parameters of the trunk, whose value is
     removed and whose gradient is the difference between the projected and the plain sum. In several processes, the
-    gradients of each task are averaged before they are projected. With accumulated gradients, every iteration is
-    projected by itself. Every batch needs samples of all tasks. A step costs one backward pass of the trunk per task in
-    addition to the usual one.
+    gradients of each task are averaged before they are projected. With accumulated gradients, each iteration is
+    projected separately. Every batch needs samples of all tasks. A step costs one backward pass of the trunk per task
+    in addition to the usual one.
 
     The order depends on ``seed`` and on the number of the step, a buffer that checkpoints hold.
 
