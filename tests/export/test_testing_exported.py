@@ -12,6 +12,7 @@ from visionzoo.cli import main
 from visionzoo.config import load_config
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.errors import ConfigError
+from visionzoo.export.measuring import measured
 from visionzoo.inference import tested_file
 from visionzoo.inference.tested_file import as_torch, predict_by_file
 from visionzoo.structures.graph_results import GraphSample
@@ -35,6 +36,7 @@ def test_metrics_equal_those_of_the_model(tmp_path):
         assert main(["test", *words, *options]) == 0
     found, expected = (json.loads((tmp_path / out / "metrics.json").read_text()) for out in ("file", "model"))
     assert found["metrics"] == pytest.approx(expected["metrics"], abs=1e-4)
+    assert measured(load_config(NAME, tiny=True).cfg, file, most=6) == pytest.approx(found["metrics"])
     assert found["weights"] == str(file)
     assert (found["form"], expected["form"]["name"]) == ({"name": "exported"}, "fast")
 

@@ -12,7 +12,7 @@ from mmengine.registry import EVALUATOR, DefaultScope
 
 from visionzoo.engine.loaders import build_dataset
 from visionzoo.inference.exported import exported_backend
-from visionzoo.inference.tested_file import as_torch
+from visionzoo.inference.tested_file import tested_sample
 from visionzoo.registry import SCOPE
 
 
@@ -34,10 +34,6 @@ def measured(cfg: Mapping[str, Any], path: Path, most: int | None = None) -> dic
     count = len(dataset) if most is None else min(most, len(dataset))
     for index in range(count):
         packed = dataset[index]
-        sample = packed["data_samples"]
-        data = {"inputs": [packed["inputs"].numpy()], "data_samples": [sample.metainfo["ori_shape"]]}
-        (found,) = backend.run(data)
-        for name, value in found.items():
-            setattr(sample, name, as_torch(value))
+        sample = tested_sample(backend, packed["inputs"], packed["data_samples"])
         evaluator.process([sample.to_dict()], {})
     return {name: float(value) for name, value in evaluator.evaluate(count).items()}

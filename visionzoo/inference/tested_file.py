@@ -42,10 +42,11 @@ def predict_by_file(model: Any, weights: Path, classes: Sequence[str] | None) ->
 
 def _tested(backend: Backend, data: Mapping[str, Any]) -> list[Any]:
     """Return the samples of a batch with the predictions of a file, one image at a time as in inference."""
-    return [_sample(backend, *each) for each in zip(data["inputs"], data["data_samples"], strict=True)]
+    return [tested_sample(backend, *each) for each in zip(data["inputs"], data["data_samples"], strict=True)]
 
 
-def _sample(backend: Backend, inputs: torch.Tensor, sample: Any) -> Any:
+def tested_sample(backend: Backend, inputs: torch.Tensor, sample: Any) -> Any:
+    """Return a sample of a test pipeline, such as an image (3, H, W), with the predictions of a file."""
     if backend.tasks == ("registration",):  # its runner reads and writes the sample
         return backend.run({"inputs": [inputs], "data_samples": [sample]})[0]["registration"]
     about = sample if "phrase" in sample.metainfo else sample.metainfo["ori_shape"]
