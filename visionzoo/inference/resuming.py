@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionzoo.errors import InputError
 from visionzoo.inference.result_files import part_of
+from visionzoo.inference.taken_names import FILE as TAKEN
 from visionzoo.system.paths import shown_path
 from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     import torch
 
 JOURNAL = ".infer.jsonl"
+PARTS = ".parts"  # folder of the parts of a run that several processes share, see :mod:`visionzoo.inference.parts`
 _LINES = "predictions.jsonl"
 _FILES = (
     _LINES, "predictions.csv", "predictions.coco.json", "panoptic.json", "tusimple.json", "run.json",
-    "gallery/entries.js",
+    "gallery/entries.js", TAKEN,
 )  # fmt: skip
 _HIDDEN = re.compile(r"\.(.+)\.\d+\.part(\.\w+)?", re.DOTALL)  # of write_file and DrawnVideo
 _FOLDERS = ("vis", "raw", "lines", "sheets")  # of earlier versions, which had no journal
@@ -66,25 +68,40 @@ class Earlier:
         run: its ``run.json``.
         place: the last line of the journal at which the run can continue; empty if it begins again.
         size: size of the journal in bytes up to that line.
-        kept: the lines of ``predictions.jsonl`` that are kept.
+        count: number of lines of ``predictions.jsonl`` that are kept.
+        folder: folder of the run.
         tally: numbers of the results of these lines.
-        sources: the inputs of these lines, filled by :meth:`skip`.
+        sources: all inputs of the run that continues.
     """
 
     run: dict[str, Any]
     place: dict[str, Any]
     size: int
-    kept: list[Kept]
+    count: int
+    folder: Path = field(default_factory=Path)
     tally: Tally = field(default_factory=Tally)
-    sources: list[Source] = field(default_factory=list)
+    sources: Iterator[Source] = field(default_factory=lambda: iter(()))
 
     @property
     def complete(self) -> bool:
         return bool(self.run.get("complete"))
 
+    def kept(self) -> Iterator[Kept]:
+        """Yield the lines that are kept. They are read one by one, because there may be millions.
+
+        Raises:
+            ValueError: a line is absent or not JSON.
+        """
+        if not self.count:
+            return
+        with open(self.folder / _LINES, encoding="utf-8", newline="\n") as file:
+            for _ in range(self.count):
+                record = json.loads(file.readline())
+                yield Kept(record["input"], "error" not in record, record.get("group"))
+
     def groups(self) -> Counter[str | None]:
         """Return the number of kept inputs of each group."""
-        return Counter(line.group for line in self.kept)
+        return Counter(line.group for line in self.kept())
 
     def require_same(self, out: Path, settings: Mapping[str, Any]) -> None:
         """Raise an error if the run has other settings.
@@ -111,14 +128,14 @@ class Earlier:
                     advice="give the options of that run, or leave out --resume for a new folder",
                 )
 
-    def skip(self, sources: Iterator[Source]) -> None:
-        """Take the kept inputs from ``sources``, so that the next one is the first to process.
+    def skip(self) -> Iterator[tuple[Kept, Source]]:
+        """Take the kept inputs from ``sources`` and yield them, so that the next one is the first to process.
 
         Raises:
             InputError: the inputs differ from those of the run. The message names the first difference.
         """
-        for number, line in enumerate(self.kept, start=1):
-            source = next(sources, None)
+        for number, line in enumerate(self.kept(), start=1):
+            source = next(self.sources, None)
             if source is None or source.name != line.input:
                 raise InputError(
                     "--resume",
@@ -126,12 +143,21 @@ class Earlier:
                     found="no further input" if source is None else source.name,
                     advice="give the inputs of that run in the same order, or leave out --resume for a new folder",
                 )
-            self.sources.append(source.without_pixels())
-        further = next(sources, None) if self.complete else None
+            yield line, source.without_pixels()
+
+    def require_all(self) -> None:
+        """Raise an error if ``sources`` are not exactly the inputs of this complete run.
+
+        Raises:
+            InputError: the message names the first difference.
+        """
+        for _ in self.skip():
+            pass
+        further = next(self.sources, None)
         if further is not None:
             raise InputError(
                 "--resume",
-                expected=f"the {len(self.kept)} inputs of the complete run",
+                expected=f"the {self.count} inputs of the complete run",
                 found=f"{further.name} after them",
                 advice="leave out --resume for a new folder",
             )
@@ -139,35 +165,49 @@ class Earlier:
 
 def earlier_run(out: Path) -> Earlier | None:
     """Return the run of inference in a folder; None without a run that can continue."""
+    run = _run_in(out)
+    if run is None or "settings" not in run:
+        return None
+    try:
+        earlier = _at_last_place(out, run)
+        for _ in earlier.kept():  # raises an error if a user removed or changed the predictions
+            pass
+    except (OSError, ValueError, KeyError):
+        return None
+    return earlier
+
+
+def _run_in(out: Path) -> dict[str, Any] | None:
     try:
         run = json.loads((out / "run.json").read_bytes())
-        journal = (out / JOURNAL).read_bytes()
     except (OSError, ValueError):
         return None
-    if not isinstance(run, dict) or "settings" not in run:
-        return None
-    place, size = _last_place(out, journal)
-    count = run["inputs"] if run.get("complete") else place.get("done", 0)
-    try:
-        return Earlier(run, place, size, _kept_lines(out / _LINES, count), _tally_in(journal[:size]))
-    except (OSError, ValueError):  # a user removed or changed the predictions
-        return None
+    return run if isinstance(run, dict) else None
 
 
-def _last_place(out: Path, journal: bytes) -> tuple[dict[str, Any], int]:
-    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none."""
-    end = len(journal)
-    for line in reversed(journal.splitlines(keepends=True)):
+def _at_last_place(out: Path, run: dict[str, Any]) -> Earlier:
+    """Read the journal up to the last line at which the run can continue."""
+    place: dict[str, Any] = {}
+    size = end = 0
+    tally = unnoted = Tally()
+    found: dict[str, int] = {}
+    for line in journal_lines(out / JOURNAL):
+        end += len(line)
         record = _record(line)
-        if "done" in record and _has_sizes(out, record["sizes"]):
-            return record, end
-        end -= len(line)
-    return {}, 0
+        if "done" not in record:
+            continue
+        unnoted += Tally.from_json(record.get("tally", {}))
+        if _has_sizes(out, record["sizes"], found):
+            place, size, tally = record, end, unnoted
+    count = run["inputs"] if run.get("complete") else place.get("done", 0)
+    return Earlier(run, place, size, count, out, tally)
 
 
-def _tally_in(journal: bytes) -> Tally:
-    tallies = (Tally.from_json(_record(line).get("tally", {})) for line in journal.splitlines())
-    return sum(tallies, start=Tally())
+def journal_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a journal from a position in bytes."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        yield from file
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -178,23 +218,21 @@ def _record(line: bytes) -> dict[str, Any]:
         return {}
 
 
-def _has_sizes(out: Path, sizes: Mapping[str, int]) -> bool:
-    """Return True if the files have at least these sizes, which a power failure can prevent."""
+def _has_sizes(out: Path, sizes: Mapping[str, int], found: dict[str, int]) -> bool:
+    """Return True if the files have at least these sizes, which a power failure can prevent.
+
+    Args:
+        out: folder of the files.
+        sizes: sizes in bytes by name.
+        found: the sizes that the files have, filled for each new name.
+    """
     for name, size in sizes.items():
-        found = [path.stat().st_size for path in (out / name, part_of(out / name)) if path.is_file()]
-        if not found or max(found) < size:
+        if name not in found:
+            files = (out / name, part_of(out / name))
+            found[name] = max((path.stat().st_size for path in files if path.is_file()), default=-1)
+        if found[name] < size:
             return False
     return True
-
-
-def _kept_lines(path: Path, count: int) -> list[Kept]:
-    kept: list[Kept] = []
-    if count:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for _ in range(count):
-                record = json.loads(file.readline())
-                kept.append(Kept(record["input"], "error" not in record, record.get("group")))
-    return kept
 
 
 def newest_run(wanted: Path) -> Path:
@@ -214,13 +252,14 @@ def interrupted_text(folder: Path) -> str:
     if earlier is None or earlier.complete:
         return ""
     total = earlier.run.get("total")
-    number = f"{len(earlier.kept)}" + (f" of {total}" if isinstance(total, int) else "")
+    parts = [part for path in sorted((folder / PARTS).glob("[0-9]*")) if (part := earlier_run(path)) is not None]
+    number = f"{sum(part.count for part in parts or [earlier])}" + (f" of {total}" if isinstance(total, int) else "")
     return f"{shown_path(folder)} has the results of {number} inputs (interrupted); --resume finishes it"
 
 
 def _is_complete(folder: Path) -> bool:
-    earlier = earlier_run(folder)
-    return earlier is not None and earlier.complete
+    run = _run_in(folder)
+    return run is not None and "settings" in run and bool(run.get("complete"))
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -256,9 +295,14 @@ def digest_of(values: Any) -> str:
 
 
 def remove_unfinished(out: Path, earlier: Earlier) -> None:
-    """Remove the incomplete files of a killed run, which have hidden names."""
-    names: dict[Path, set[str]] = {out: {"run.json"}}
-    for line in (out / JOURNAL).read_bytes()[earlier.size :].splitlines():
+    """Remove the incomplete files of a killed run, which have hidden names.
+
+    Args:
+        out: folder of the files that the journal names.
+        earlier: the killed run.
+    """
+    names: dict[Path, set[str]] = {earlier.folder: {"run.json"}}
+    for line in journal_lines(earlier.folder / JOURNAL, earlier.size):
         if name := _record(line).get("file", ""):
             names.setdefault((out / name).parent, set()).add(Path(name).name)
     for folder, own in names.items():
@@ -270,21 +314,25 @@ def remove_unfinished(out: Path, earlier: Earlier) -> None:
 
 def remove_old_results(out: Path) -> None:
     """Remove only those files that an earlier run of inference wrote into ``out``, and folders that are empty then."""
-    if not (out / _LINES).is_file() and not (out / JOURNAL).is_file():
+    parts = sorted((out / PARTS).glob(f"*/{JOURNAL}")) if (out / PARTS).is_dir() else []
+    if not (out / _LINES).is_file() and not (out / JOURNAL).is_file() and not parts:
         return
     for name in _FILES:
         (out / name).unlink(missing_ok=True)
         part_of(out / name).unlink(missing_ok=True)
-    if not (out / JOURNAL).is_file():
+    journals = [path for path in (out / JOURNAL, *parts) if path.is_file()]
+    if not journals:
         for name in _FOLDERS:
             shutil.rmtree(out / name, ignore_errors=True)
         return
-    folders = set()
-    for line in (out / JOURNAL).read_bytes().splitlines():
-        if name := _record(line).get("file", ""):
-            (out / name).unlink(missing_ok=True)
-            folders |= {parent for parent in Path(name).parents if parent != Path()}
-    (out / JOURNAL).unlink()
+    folders: set[Path] = set()
+    for journal in journals:
+        for line in journal_lines(journal):
+            if name := _record(line).get("file", ""):
+                (out / name).unlink(missing_ok=True)
+                folders |= {parent for parent in Path(name).parents if parent != Path()}
+        journal.unlink()
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
         with contextlib.suppress(OSError):  # it has files of the user
             (out / folder).rmdir()

@@ -47,6 +47,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,8 +59,10 @@ from PIL import Image
 from visionzoo.errors import as_utf8
 from visionzoo.inference.gallery import ENTRIES, INDEX, Entries, Gallery, is_listed
 from visionzoo.inference.inferencer import Inferencer, Prediction
+from visionzoo.inference.parts import Part
 from visionzoo.inference.result_files import CocoResults, Lines, Rows
 from visionzoo.inference.resuming import JOURNAL, Earlier, remove_unfinished
+from visionzoo.inference.taken_names import TakenNames
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
 from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.structures.image_names import shortened
@@ -85,7 +88,8 @@ class PredictionWriter:
         saves: names of further files to write, keys of :attr:`visionzoo.tasks.Task.saves`.
         crops: True to write each box as an image.
         gallery: True to write a page of all inputs.
-        earlier: the run to continue, after :meth:`visionzoo.inference.resuming.Earlier.skip`.
+        earlier: the run to continue. Its kept inputs are taken from its ``sources``.
+        part: the part of the run that this process does, see :mod:`visionzoo.inference.parts`; None for all of it.
 
     Attributes:
         done, failed: number of inputs so far, and of those that could not be used.
@@ -106,7 +110,9 @@ class PredictionWriter:
         crops: bool = False,
         gallery: bool = False,
         earlier: Earlier | None = None,
+        part: Part | None = None,
     ):
+        self._part, self._folder = part, out if part is None else part.folder
         self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
         self.about, self.started, self._skipped = dict(about or {}), time.time(), 0
         self.done = self.failed = 0
@@ -117,23 +123,24 @@ class PredictionWriter:
         self._task = task_of(inferencer.task)
         self._gallery = Gallery(self._task, self._about_model()) if gallery else None
         self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
-        self._names: set[Path] = set()
+        self._names = TakenNames(self._folder)
+        self._names.add(Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names)
         self._sheets: dict[str, list[np.ndarray]] = {}
+        self._sheet_places: dict[str, Path] = {}
         self._missing: dict[str, int] = {}
         self._video: Video | None = None
         self._video_place = Path()
         self._drawn: dict[Path, DrawnVideo] = {}
         if earlier is not None:
+            self._replay(earlier)
             remove_unfinished(out, earlier)
             self.about |= {key: earlier.run[key] for key in (*self.about, "started") if key in earlier.run}
-        self._journal = Lines(out / JOURNAL, None if earlier is None else earlier.size)
+        self._journal = Lines(self._folder / JOURNAL, None if earlier is None else earlier.size)
         self._write_run(complete=False)
         self._tables = self._opened({} if earlier is None else earlier.place.get("sizes", {}))
-        self._names |= {Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names}
         if not self._journal.size:  # a run that continues has them
             self._write_names()
-        if earlier is not None:
-            self._replay(earlier)
+            self._note_end(0, is_usable=True)
 
     def _opened(self, sizes: Mapping[str, int]) -> dict[str, Lines]:
         """Open the files that grow, cut to the sizes to keep."""
@@ -150,8 +157,8 @@ class PredictionWriter:
             kinds[self._task.lines.name] = Lines
         if self._gallery is not None:
             kinds[ENTRIES] = Entries
-            self._make_folder(self.out / ENTRIES)
-        return {name: kind(self.out / name, sizes.get(name)) for name, kind in kinds.items()}
+            self._make_folder(self._folder / ENTRIES)
+        return {name: kind(self._folder / name, sizes.get(name)) for name, kind in kinds.items()}
 
     def _write_names(self) -> None:
         """Write the page of all inputs, and the class names beside files that have class numbers."""
@@ -164,10 +171,10 @@ class PredictionWriter:
 
     def _replay(self, earlier: Earlier) -> None:
         """Give the kept inputs the names of their files again, so that later inputs get other names."""
-        sizes = earlier.groups()
-        for line, source in zip(earlier.kept, earlier.sources, strict=True):
-            if line.has_result:
-                self._place_of(source)
+        sizes = earlier.groups() if self._task.inputs.are_grouped else Counter()
+        for line, source in earlier.skip():
+            self._count(source)
+            self._place_of(source)
             if line.group is not None:
                 self._add_to_group(line.group, sizes[line.group], source, [] if line.has_result else None)
         place = earlier.place
@@ -183,6 +190,7 @@ class PredictionWriter:
         for table in self._tables.values():
             table.close(complete=complete)
         self._close_videos(complete=complete)
+        self._names.close()
         if complete:
             self._write_run(complete=kind is None and not self.stopped)
 
@@ -191,14 +199,14 @@ class PredictionWriter:
         self.done += 1
         self.failed += prediction.error is not None
         self.written = []
-        record, thumbnails, place = prediction.record(), None, Path()
+        number = self._count(prediction.source)
+        record, thumbnails, place = prediction.record(), None, self._place_of(prediction.source)
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
             self.tally, self._unnoted = self.tally + new, self._unnoted + new
-            place = self._place_of(prediction.source)
             files = self._write_files(place, prediction.result)
             record["result"] |= files
-            self._add_to_tables(prediction, files)
+            self._add_to_tables(prediction, files, number)
             if prediction.image is not None:
                 thumbnails = self._write_images(place, prediction, prediction.image)
         if prediction.group is not None:
@@ -207,8 +215,29 @@ class PredictionWriter:
         if self._gallery is not None and (prediction.error is not None or is_listed(prediction.source)):
             paths = [*self.written, *(path.as_posix() for path in self._drawn)]
             self._tables[ENTRIES].add(self._gallery.entry(prediction, place, paths))
+        self._note_end(number, is_usable=prediction.error is None)
         if not self._drawn and not self._missing:
             self._note_progress()
+
+    def _count(self, source: Source) -> int:
+        """Return the number of an input in the whole run, and give the inputs of other processes before it names.
+
+        Names depend only on the inputs and their order, so that all processes give the same ones.
+        """
+        if self._part is None:
+            return self.done
+        number, passed = self._part.next_own()
+        for other in passed:
+            self._place_of(other)
+            if self._task.inputs.are_grouped:
+                self._sheet_of(self._task.inputs.group_of(other), other)
+        return number
+
+    def _note_end(self, number: int, *, is_usable: bool) -> None:
+        """Add a line to the journal of a part: here the entries of an input end. Number 0 is before the first input."""
+        if self._part is not None:
+            sizes = {name: table.size for name, table in self._tables.items()}
+            self._journal.add({"end": {"number": number, "usable": is_usable, "sizes": sizes}})
 
     def _note_progress(self) -> None:
         """Add a line to the journal: a run can continue here."""
@@ -234,14 +263,14 @@ class PredictionWriter:
     def _write_bytes(self, path: Path, content: bytes) -> None:
         self._write(path, lambda file: file.write(content))
 
-    def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any]) -> None:
+    def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any], number: int) -> None:
         task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
         if task.document is not None:
             path, ids = source.place.as_posix(), self.inferencer.category_ids
             document: Any = self._tables[task.document.name]
             document.add_all([task.document.entry(prediction.result, path, files, ids)])
         if isinstance(coco, CocoResults):
-            coco.add_all(task.coco(prediction.result, self.done, self.inferencer.category_ids))
+            coco.add_all(task.coco(prediction.result, number, self.inferencer.category_ids))
         if task.row is not None:
             self._tables[_ROWS].add({"input": source.name, **source.columns, **task.row(prediction.result)})
         if task.lines is not None:
@@ -257,25 +286,27 @@ class PredictionWriter:
             source: the next image of the group.
             thumbnails: None for an image that is not drawn; empty for an image of which only the name is needed.
         """
+        place = self._sheet_of(group, source)
         self._missing[group] = self._missing.get(group, size) - 1
         if thumbnails is not None and self.images:
             self._sheets.setdefault(group, []).extend(thumbnails)
         if self._missing[group] == 0:
             del self._missing[group]
-            if group in self._sheets:
-                folder = source.place.parent
-                place = self._free_sheet(shortened(folder if folder != Path() else Path(Path(group).name)))
-                drawn = self._sheets.pop(group)
-                if drawn:
-                    self._save(place, contact_sheet(drawn))
+            if drawn := self._sheets.pop(group, []):
+                self._save(place, contact_sheet(drawn))
 
-    def _free_sheet(self, name: Path) -> Path:
-        wanted, number = Path("sheets", f"{name}.jpg"), 1
-        while wanted in self._names:
-            number += 1
-            wanted = Path("sheets", f"{name}-{number}.jpg")
-        self._names.add(wanted)
-        return wanted
+    def _sheet_of(self, group: str, source: Source) -> Path:
+        """Return the path of the sheet of a group. The first of its images determines it."""
+        if group not in self._sheet_places:
+            folder = source.place.parent
+            name = shortened(folder if folder != Path() else Path(Path(group).name))
+            wanted, number = Path("sheets", f"{name}.jpg"), 1
+            while self._names.has_any([wanted]):
+                number += 1
+                wanted = Path("sheets", f"{name}-{number}.jpg")
+            self._names.add([wanted])
+            self._sheet_places[group] = wanted
+        return self._sheet_places[group]
 
     def _write_images(self, place: Path, prediction: Prediction, image: np.ndarray) -> list[np.ndarray]:
         """Write drawn images and crops. Return the thumbnail for the sheet of a group."""
@@ -337,10 +368,10 @@ class PredictionWriter:
     def _free_place(self, place: Path, suffix: str) -> Path:
         """Return the input's name with ``suffix``, and with a number if another input has this name."""
         wanted, number = place.with_suffix(suffix), 1
-        while not self._names.isdisjoint(self._files_of(wanted)):
+        while self._names.has_any(self._files_of(wanted)):
             number += 1
             wanted = place.with_name(f"{place.stem}-{number}{suffix}")
-        self._names |= self._files_of(wanted)
+        self._names.add(self._files_of(wanted))
         return wanted
 
     def _files_of(self, place: Path) -> set[Path]:
@@ -401,7 +432,7 @@ class PredictionWriter:
             "versions": versions(),
             **self.about,
         }
-        write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_text(self._folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def _categories(self) -> list[dict[str, Any]]:
         names, ids = self.inferencer.class_names or (), self.inferencer.category_ids
