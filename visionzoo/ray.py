@@ -15,12 +15,14 @@ Needs the extra ``ray``.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from visionzoo.errors import ConfigError, InputError, MissingExtra, as_utf8, require_known
 from visionzoo.inference.inferencer import Inferencer, Prediction
@@ -138,7 +140,8 @@ def map_batches(
         keep: further columns to keep.
         files: True to add the results that are files, such as masks, as columns of bytes.
         actors: number of actors, >= 1.
-        cpus, gpus: resources of an actor. A GPU is used if ``gpus`` is above 0.
+        cpus, gpus: resources of an actor. A GPU is used if ``gpus`` is above 0. At least one CPU of the cluster must
+            remain for the tasks that read; a warning states it if none does.
         rows: rows of a batch of Ray, >= 1; the batch size of the model is the option ``batch_size``.
         worker: the class of the actors.
         options: further arguments of the Inferencer, such as ``tiny``, ``batch_size`` and ``score_threshold``.
@@ -154,6 +157,7 @@ def map_batches(
     for what, number in (("actors", actors), ("rows", rows)):
         if number < 1:
             raise ConfigError(what, expected="1 or more", found=f"{number}", advice="use 1")
+    _warn_of_few_cpus(actors * cpus)
     model = {"name_or_config": os.fspath(name_or_config), "weights": None if weights is None else os.fspath(weights)}
     model |= {"device": "cuda" if gpus else "cpu", **options}
     return dataset.map_batches(
@@ -165,6 +169,20 @@ def map_batches(
         num_cpus=cpus,
         num_gpus=gpus,
     )
+
+
+def _warn_of_few_cpus(wanted: float) -> None:
+    """Print a warning if the actors take all CPUs, because the tasks that read then wait without an end."""
+    import ray
+
+    found = ray.cluster_resources().get("CPU", 0.0) if ray.is_initialized() else wanted + 1
+    if wanted > found - 1:
+        print_log(
+            f"visionzoo.ray: the actors take {wanted:g} of {found:g} CPUs; reading needs one more, or the run waits until "
+            "the cluster grows",
+            "current",
+            logging.WARNING,
+        )
 
 
 def write_records(dataset: Dataset, folder: str | os.PathLike[str], *, form: str = "jsonl") -> None:

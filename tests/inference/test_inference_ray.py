@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.errors import ConfigError, MissingExtra, UnknownName
-from visionzoo.ray import Predictor, map_batches, write_records
+from visionzoo.ray import Predictor, _warn_of_few_cpus, map_batches, write_records
 
 MODEL = {"tiny": True, "score_threshold": 0.0, "options": {"model.test_cfg.score_thr": 0.0}}
 
@@ -46,7 +47,7 @@ def data():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(here))  # the processes of Ray inherit it
         patch.setenv("RAY_raylet_start_wait_time_s", "300")
-        ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", object_store_memory=200 << 20)
+        ray.init(num_cpus=3, include_dashboard=False, logging_level="ERROR", object_store_memory=200 << 20)
     data.DataContext.get_current().execution_options.preserve_order = True
     data.DataContext.get_current().enable_progress_bars = False
     yield data
@@ -135,3 +136,12 @@ def test_numbers_below_one_are_refused(monkeypatch, option):
     monkeypatch.setattr("visionzoo.ray._ray_data", lambda: None)
     with pytest.raises(ConfigError, match="expected 1 or more, found 0"):
         map_batches(None, "bossnet_t0_imagenet", column="item", **option)
+
+
+def test_actors_that_leave_no_cpu_for_reading_are_named(monkeypatch, capsys):
+    ray = SimpleNamespace(is_initialized=lambda: True, cluster_resources=lambda: {"CPU": 4.0})
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    _warn_of_few_cpus(3.0)
+    assert "CPUs" not in "".join(capsys.readouterr())
+    _warn_of_few_cpus(4.0)
+    assert "visionzoo.ray: the actors take 4 of 4 CPUs; reading needs one more" in "".join(capsys.readouterr())
