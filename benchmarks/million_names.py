@@ -8,9 +8,9 @@ and an entry of the journal for each input. Only reading and the model are left 
 first one. The files are empty, so that a million of them need little space.
 
 `whole` is a run over all names, `killed` the first 60 % of one, and `resumed` the run that continues it. The memory
-(RSS) is noted at the start of the stream, when the model is loaded, and after each hundredth of the inputs. `names` is
-a process that only holds the sorted paths in a list. Accept: no run grows by more than `--limit` MB from its start to
-its end, and `resumed` ends with the bytes of `whole`.
+(RssAnon) is noted at the start of the stream, when the model is loaded, and after each hundredth of the inputs. `names`
+is a process that only holds the sorted paths in a list. Accept: no run grows by more than `--limit` MB from its start
+to its end, and `resumed` ends with the bytes of `whole`.
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ def child(name: str, folder: Path, out: str, stop: int, count: int) -> int:
 
 
 def resident() -> int:
-    """Return the resident memory of this process in bytes (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Return the resident memory in bytes (Linux), without pages of files, which the system may drop at any time."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def draw(curves: dict[str, list[list[float]]], path: Path) -> None:

@@ -183,8 +183,8 @@ def _warn_of_few_cpus(wanted: float) -> None:
     found = ray.cluster_resources().get("CPU", 0.0) if ray.is_initialized() else wanted + 1
     if wanted > found - 1:
         print_log(
-            f"visionzoo.ray: the actors take {wanted:g} of {found:g} CPUs; reading needs one more, or the run waits until "
-            "the cluster grows",
+            f"visionzoo.ray: the actors take {wanted:g} of {found:g} CPUs; reading needs one more, or the run waits "
+            "until the cluster grows",
             "current",
             logging.WARNING,
         )

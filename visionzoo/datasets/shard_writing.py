@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def write_shards(dataset: Any, folder: str | os.PathLike[str], *, samples: int =
         shards.append(root / f"{start // samples:06}.tar")
         numbers = range(start, min(start + samples, count))
         files = (each for number in numbers for each in _files_of(dataset.get_data_info(number), number))
-        write_file(shards[-1], lambda file, files=files: _add_all(file, files))
+        write_file(shards[-1], partial(_add_all, files=files))
     metainfo = {name: value for name, value in dataset.metainfo.items() if _is_plain(value)}
     write_text(root / INDEX, json.dumps({"samples": count, "metainfo": metainfo}, default=_as_plain) + "\n")
     return shards

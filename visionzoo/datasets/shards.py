@@ -119,7 +119,7 @@ def members_of(shard: str | os.PathLike[str]) -> Iterator[ShardMember]:
 
 def _listed(archive: tarfile.TarFile, shard: str) -> Iterator[ShardMember]:
     while (entry := archive.next()) is not None:
-        archive.members.clear()  # tarfile keeps all headers
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all headers
         if entry.isreg():
             yield ShardMember(shard, entry.name, entry.offset_data, entry.size)
     file = archive.fileobj
