@@ -15,7 +15,8 @@ ROOT = card_folder().parent
 PAGES = {
     name: ROOT / name
     for name in (
-        "README.md", *(f"docs/{page}.md" for page in ("data", "explain", "export", "performance", "runs", "weights"))
+        "README.md",
+        *(f"docs/{page}.md" for page in ["data", "explain", "export", "performance", "runs", "scale", "weights"]),
     )
 }  # fmt: skip
 PAGES |= {f"{name}.md": find_card(name) for name in card_names()}

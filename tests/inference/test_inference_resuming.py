@@ -207,7 +207,7 @@ def test_other_settings_are_refused(run, images, tmp_path, capsys, options, word
 
 
 def test_other_weights_are_named_without_their_hash(tmp_path):
-    earlier = resuming.Earlier({"settings": {"hash of the weights": "0a"}}, {}, 0, [])
+    earlier = resuming.Earlier({"settings": {"hash of the weights": "0a"}}, {}, 0, 0)
     with pytest.raises(InputError, match=r"--resume: expected the weights of the run in .*, found other values; give"):
         earlier.require_same(tmp_path, {"hash of the weights": "1b"})
 

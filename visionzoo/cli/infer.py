@@ -24,7 +24,8 @@ from visionzoo.cli.common import (
     run_command,
     say_loading,
 )
-from visionzoo.cli.infer_messages import say_done, say_failed, say_found
+from visionzoo.cli.infer_messages import say_done, say_end, say_failed
+from visionzoo.cli.infer_parts import Processes, Run, is_shared, joined, run_parts
 from visionzoo.cli.result_options import add_result_flags, split_thresholds, thresholds_of
 from visionzoo.errors import ConfigError, InputError, OutputError, ZooError, as_utf8, nearest_name
 from visionzoo.system.deferred_imports import deferred_imports
@@ -34,6 +35,7 @@ from visionzoo.tasks.inputs.options import add_image_options
 if TYPE_CHECKING:
     from visionzoo.config import LoadedConfig
     from visionzoo.inference.inferencer import Inferencer
+    from visionzoo.inference.parts import Part
     from visionzoo.inference.resuming import Earlier
     from visionzoo.tasks import Task
     from visionzoo.tasks.inputs.base import Input, Source
@@ -232,15 +234,16 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     """
     from visionzoo.inference.exported import exported_file
 
-    # the logger of the readers imports torch, which an ONNX file does not need
-    if exported_file(args.model) is not None or args.backend == "onnxruntime":
-        return _run_inference(args, command, seen or _Seen(), only)
-    say_loading(quiet=args.quiet)
-    with deferred_imports(), readers_on_stderr(quiet=args.quiet):
-        return _run_inference(args, command, seen or _Seen(), only)
+    with joined(args) as processes:
+        # the logger of the readers imports torch, which an ONNX file does not need
+        if exported_file(args.model) is not None or args.backend == "onnxruntime":
+            return _run_inference(args, command, seen or _Seen(), only, processes)
+        say_loading(quiet=args.quiet)
+        with deferred_imports(), readers_on_stderr(quiet=args.quiet):
+            return _run_inference(args, command, seen or _Seen(), only, processes)
 
 
-def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: str) -> Ran:
+def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: str, processes: Processes) -> Ran:
     from visionzoo.system.locks import locked
 
     if args.resume and args.overwrite:
@@ -265,19 +268,23 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
     if unused := inputs.unused(args, inferencer.model):
         note(f"warning: {unused}", quiet=args.quiet)
     default = inferencer.run / "infer" if inferencer.run else Path("predictions", inferencer.name)
-    out = _output_folder(args, Path(args.work_dir or default))
+    out, args.resume = processes.agree(lambda: (_output_folder(args, Path(args.work_dir or default)), args.resume))
     settings = {**_settings(args, inferencer, images), **inputs.settings(args)}
     about = {"command": as_utf8(command), "seed": args.seed, "out": as_utf8(str(out)), "settings": settings}
     total = _total(args, inputs)
     about |= {"total": total} if total is not None else {}
     about |= {"left_out": left_out} if left_out else {}
-    with locked(out, "an inference") as lock:
-        if lock.note:
-            note(lock.note, quiet=args.quiet)
-        done, failed = _run(args, inferencer, sources, total, out, images, about)
+    if is_shared(out, processes):
+        run = Run(args, inferencer, out, images, about)
+        done, failed = run_parts(processes, run, total, _run)
+    else:
+        with locked(out, "an inference") as lock:
+            note(lock.note, quiet=args.quiet or not lock.note)
+            done, failed = _run(args, inferencer, sources, total, out, images, about)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} {inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
-    return Ran(out, done, failed, left_out, inferencer.form["name"])
+    # an exit code other than 0 of another process would let torchrun end the first one
+    return Ran(out, done, failed if processes.are_first else 0, left_out, inferencer.form["name"])
 
 
 def _require_files(args: argparse.Namespace, tasks: Sequence[Task]) -> None:
@@ -418,25 +425,27 @@ def _run(
     out: Path,
     images: tuple[str, ...],
     about: dict[str, Any],
+    part: Part | None = None,
 ) -> tuple[int, int]:
-    """Predict and write all inputs. Return the number of inputs and the number of failed ones."""
+    """Predict and write all inputs, or those of a part. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
-    from visionzoo.inference.gallery import INDEX
     from visionzoo.inference.joint_writing import prediction_writer
     from visionzoo.inference.resuming import remove_old_results
 
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
-    earlier = _earlier(args, out, about, sources)
+    sources = sources if part is None else part.own(sources)
+    earlier = _earlier(args, out if part is None else part.folder, about, sources)
     if earlier is None:
-        remove_old_results(out)
+        if part is None:
+            remove_old_results(out)
     elif earlier.complete:
         note(f"{out}: the run is already complete", quiet=args.quiet)
         return earlier.run["inputs"], earlier.run["failed"]
     elif total is not None:
-        total = max(total - len(earlier.kept), 0)
+        total = max(total - earlier.count, 0)
     predictions = inferencer(sources, keep_images=bool(images) or args.save_crops or args.gallery, errors="report")
-    further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery, "earlier": earlier}
+    further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery, "earlier": earlier, "part": part}
     with prediction_writer(out, inferencer, images, about, **further) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
@@ -448,8 +457,8 @@ def _run(
                     break
     for line in writer.notes:
         note(f"warning: {line}", quiet=args.quiet)
-    say_found(args, inferencer, writer)
-    note(f"gallery of all inputs: {shown_path(out / INDEX)}", quiet=args.quiet or not args.gallery)
+    if part is None:
+        say_end(args, inferencer, writer)
     return writer.done, writer.failed
 
 
@@ -462,7 +471,9 @@ def _earlier(args: argparse.Namespace, out: Path, about: dict[str, Any], sources
         note(f"{out}: no input of the interrupted run is kept; it starts again", quiet=args.quiet)
     if earlier is not None:
         earlier.require_same(out, about["settings"])
-        earlier.skip(sources)
-        if not earlier.complete:
-            note(f"{out}: continues after {len(earlier.kept)} inputs", quiet=args.quiet)
+        earlier.sources = sources
+        if earlier.complete:
+            earlier.require_all()
+        else:
+            note(f"{out}: continues after {earlier.count} inputs", quiet=args.quiet)
     return earlier

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from visionzoo.cli.common import note
 from visionzoo.errors import on_one_line
+from visionzoo.system.paths import shown_path
 
 if TYPE_CHECKING:
     from visionzoo.inference.inferencer import Inferencer
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from visionzoo.inference.writing import PredictionWriter
 
 
-def say_found(args: argparse.Namespace, inferencer: Inferencer, writer: PredictionWriter) -> None:
-    """Print what the results of all inputs are by task, and a threshold of the model that hides some of them."""
+def say_end(args: argparse.Namespace, inferencer: Inferencer, writer: PredictionWriter) -> None:
+    """Print what the results of all inputs are by task, a threshold of the model that hides some, and the gallery."""
+    from visionzoo.inference.gallery import INDEX
+
     several = len(writer.parts) > 1
     for name, part in writer.parts.items():
         for text in _found(args, inferencer, part):
             note(f"{name}: {text}" if several else text, quiet=args.quiet)
+    note(f"gallery of all inputs: {shown_path(writer.out / INDEX)}", quiet=args.quiet or not args.gallery)
 
 
 def _found(args: argparse.Namespace, inferencer: Inferencer, part: PredictionWriter) -> Iterator[str]:

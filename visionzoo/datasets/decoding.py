@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from visionzoo.datasets.shards import ShardMember
 from visionzoo.errors import DataError
 from visionzoo.structures.file_kinds import kind_of
 from visionzoo.structures.image_size import open_header, require_pixels
@@ -18,14 +19,14 @@ def read_bytes(path: str | os.PathLike[str], what: str = "an image") -> bytes:
     """Return the content of a file.
 
     Args:
-        path: the file.
+        path: the file, which may be a :class:`visionzoo.datasets.shards.ShardMember`.
         what: the word for the file in errors, ``an image`` or ``a mask``.
 
     Raises:
         DataError: the file is missing, empty, a folder or not readable.
     """
     try:
-        data = Path(path).read_bytes()
+        data = path.read() if isinstance(path, ShardMember) else Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(path, expected=what, found="no such file", advice="check the path") from error
     except IsADirectoryError as error:

@@ -206,11 +206,11 @@ class Inferencer:
             raise InputError(f"errors={errors!r}", expected="'raise' or 'report'", advice="use one of them")
         size = self.batch_size if batch_size is None else _positive(batch_size)
         select = self.readers if score_threshold is None else self._above(score_threshold)
-        sources = self._inputs.sources_of(inputs, recursive=recursive, **reading)
+        sources = self.inputs.sources_of(inputs, recursive=recursive, **reading)
         if self.takes_groups:
             yield from self._of_groups(sources, select, keep_images, errors)
             return
-        queue = _Window(size, self._inputs, self._divisor)
+        queue = _Window(size, self.inputs, self._divisor)
         for number, source in enumerate(sources):
             queue.enter(number, self._prepared(source, keep_images, errors))
             yield from self._ready(queue, select, keep_images, errors)
@@ -218,13 +218,14 @@ class Inferencer:
         yield from self._ready(queue, select, keep_images, errors)
 
     @property
-    def _inputs(self) -> Input:
+    def inputs(self) -> Input:
+        """The kind of inputs of all tasks."""
         return next(iter(self.readers.values())).task.inputs
 
     @property
     def takes_groups(self) -> bool:
         """True if the model processes all inputs of a group together."""
-        return self._inputs.are_grouped
+        return self.inputs.are_grouped
 
     @property
     def form(self) -> dict[str, Any]:
@@ -315,8 +316,8 @@ class Inferencer:
         numbered = list(enumerate(sources))
         groups: dict[str, list[tuple[int, Source]]] = {}
         for number, source in numbered:
-            groups.setdefault(self._inputs.group_of(source), []).append((number, source))
-        queue = _Window(1, self._inputs, self._divisor)
+            groups.setdefault(self.inputs.group_of(source), []).append((number, source))
+        queue = _Window(1, self.inputs, self._divisor)
         for name, members in groups.items():
             predictions = self._of_group([source for _, source in members], select, errors)
             for (number, _), prediction in zip(members, predictions, strict=True):

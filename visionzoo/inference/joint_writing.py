@@ -21,8 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from visionzoo.errors import as_utf8
 from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.inferencer import Inferencer
+from visionzoo.inference.parts import Part
 from visionzoo.inference.predictions import Prediction
 from visionzoo.inference.readers import Reader
 from visionzoo.inference.resuming import Earlier
@@ -30,6 +32,7 @@ from visionzoo.inference.selecting import Selection
 from visionzoo.inference.writing import PredictionWriter
 from visionzoo.system.atomic import cannot_write
 from visionzoo.tasks import JointResult, JointTask
+from visionzoo.tasks.inputs.base import Source
 
 Paths = str | list[str]
 
@@ -44,10 +47,11 @@ def prediction_writer(
     crops: bool = False,
     gallery: bool = False,
     earlier: Earlier | None = None,
+    part: Part | None = None,
 ) -> PredictionWriter:
     """Return the writer for a model of one or of several tasks; see :class:`PredictionWriter` for the arguments."""
     kind = PredictionWriter if len(inferencer.tasks) == 1 else JointWriter
-    return kind(out, inferencer, images, about, saves=saves, crops=crops, gallery=gallery, earlier=earlier)
+    return kind(out, inferencer, images, about, saves=saves, crops=crops, gallery=gallery, earlier=earlier, part=part)
 
 
 class JointWriter(PredictionWriter):
@@ -68,44 +72,59 @@ class JointWriter(PredictionWriter):
         crops: bool = False,
         gallery: bool = False,
         earlier: Earlier | None = None,
+        part: Part | None = None,
     ):
-        self._parts: dict[str, PredictionWriter] = {}
-        self._open = ExitStack()
-        with ExitStack() as opened:
-            for name, reader in inferencer.readers.items():
-                part = PredictionWriter(
-                    _made(out / name),
-                    inferencer,
-                    tuple(kind for kind in images if kind in reader.task.images),
-                    {**(about or {}), "out": str(out / name)},
-                    saves=[each for each in saves if each in reader.task.saves],
-                    crops=crops and reader.task.crops is not None,
-                    gallery=gallery,
-                    earlier=None if earlier is None else earlier.parts[name],
-                    reader=reader,
-                )
-                self._parts[name] = opened.enter_context(part)
-            self._open = opened.pop_all()
-        whole = JointTask({name: reader.task for name, reader in inferencer.readers.items()})
-        reader = Reader(", ".join(inferencer.tasks), whole, TaskClasses(), Selection(0.0, {}))
-        super().__init__(out, inferencer, images, about, gallery=gallery, earlier=earlier, reader=reader)
+        readers = inferencer.readers
+        self._parts = {
+            name: PredictionWriter(
+                _made(out / name),
+                inferencer,
+                tuple(kind for kind in images if kind in reader.task.images),
+                {**(about or {}), "out": as_utf8(str(out / name))},
+                saves=[each for each in saves if each in reader.task.saves],
+                crops=crops and reader.task.crops is not None,
+                gallery=gallery,
+                earlier=None if earlier is None else earlier.parts[name],
+                part=part,
+                reader=reader,
+            )
+            for name, reader in readers.items()
+        }
+        self._opened_parts = ExitStack()
+        whole = JointTask({name: reader.task for name, reader in readers.items()})
+        reader = Reader(", ".join(readers), whole, TaskClasses(), Selection(0.0, {}))
+        super().__init__(out, inferencer, images, about, gallery=gallery, earlier=earlier, part=part, reader=reader)
 
     @property
     def parts(self) -> Mapping[str, PredictionWriter]:
         return self._parts
 
+    def _open(self) -> None:
+        super()._open()  # first, because its run.json names the folders of the tasks
+        with ExitStack() as opened:
+            for part in self._parts.values():
+                part._open()
+                opened.push(part)
+            self._opened_parts = opened.pop_all()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         for part in self._parts.values():
             part.stopped = self.stopped
-        self._open.__exit__(kind, error, trace)
+        self._opened_parts.__exit__(kind, error, trace)
         self.notes += [note for part in self._parts.values() for note in part.notes]
         super().__exit__(kind, error, trace)
 
-    def write(self, prediction: Prediction) -> None:
+    def _name(self, source: Source) -> Path:
+        for part in self._parts.values():
+            part._name(source)
+        return super()._name(source)
+
+    def _write_one(self, prediction: Prediction, number: int) -> None:
         """Write one prediction, the files of each task first."""
         for name, own in prediction.by_task().items():
-            self._parts[name].write(own)
-        super().write(_with_files(prediction, {name: _below(name, part) for name, part in self._parts.items()}))
+            self._parts[name]._write_one(own, number)
+        files = {name: _below(name, part) for name, part in self._parts.items()}
+        super()._write_one(_with_files(prediction, files), number)
         self.written += [f"{name}/{path}" for name, part in self._parts.items() for path in part.written]
 
     def _stated_task(self) -> list[str]:

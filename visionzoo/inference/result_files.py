@@ -46,7 +46,19 @@ class Lines:
     def add_text(self, text: str) -> None:
         """Write all of ``text``, or nothing of it if writing fails."""
         # A name that is not UTF-8 has lone surrogates. As backslash escapes they are valid in JSON.
-        data, start, written = text.encode(errors="backslashreplace"), self.file.tell(), 0
+        self._add_bytes(text.encode(errors="backslashreplace"))
+
+    def take(self, entries: bytes, *, is_start: bool) -> None:
+        """Write entries of another file of this kind.
+
+        Args:
+            entries: a part of that file, after its opening.
+            is_start: True if the part begins at the start of that file.
+        """
+        self._add_bytes(entries)
+
+    def _add_bytes(self, data: bytes) -> None:
+        start, written = self.file.tell(), 0
         try:
             while written < len(data):
                 written += self.file.write(data[written:])
@@ -67,6 +79,14 @@ class Rows(Lines):
         if self.size == 0:
             self.add_text(_csv_line(record))
         self.add_text(_csv_line(record.values()))
+
+    def take(self, entries: bytes, *, is_start: bool) -> None:
+        """Write rows. The names of the columns are left out if this file has them."""
+        if self.size and is_start and entries:
+            text = io.StringIO(entries.decode(), newline="")
+            next(csv.reader(text))  # reads only the lines of the first row
+            entries = text.read().encode()
+        super().take(entries, is_start=is_start)
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
@@ -102,6 +122,12 @@ class CocoResults(Lines):
         texts = [json.dumps(entry, allow_nan=False) for entry in entries]
         if texts:
             self.add_text(("\n" if self.size == self._empty else ",\n") + ",\n".join(texts))
+
+    def take(self, entries: bytes, *, is_start: bool) -> None:
+        """Write entries of another array, which begin with a line break or with a comma and a line break."""
+        _, _, texts = entries.partition(b"\n")
+        if texts:
+            super().take((b"\n" if self.size == self._empty else b",\n") + texts, is_start=is_start)
 
     def close(self, *, complete: bool = True) -> None:
         """Close the array and rename the file to its final path, if it is ``complete``."""

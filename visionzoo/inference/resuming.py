@@ -18,17 +18,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import json
 import re
 import shutil
-from collections import Counter
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionzoo.errors import InputError
 from visionzoo.inference.result_files import part_of
+from visionzoo.inference.taken_names import FILE as TAKEN
 from visionzoo.system.paths import shown_path
 from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
@@ -37,28 +40,14 @@ if TYPE_CHECKING:
     import torch
 
 JOURNAL = ".infer.jsonl"
+PARTS = ".parts"  # folder of the parts of a run that several processes share, see :mod:`visionzoo.inference.parts`
 _LINES = "predictions.jsonl"
 _FILES = (
     _LINES, "predictions.csv", "predictions.coco.json", "panoptic.json", "tusimple.json", "run.json",
-    "gallery/entries.js",
+    "gallery/entries.js", TAKEN,
 )  # fmt: skip
 _HIDDEN = re.compile(r"\.(.+)\.\d+\.part(\.\w+)?", re.DOTALL)  # of write_file and DrawnVideo
 _FOLDERS = ("vis", "raw", "lines", "sheets")  # of earlier versions, which had no journal
-
-
-@dataclass(frozen=True)
-class Kept:
-    """One line of ``predictions.jsonl`` that is kept.
-
-    Attributes:
-        input: name of the input.
-        has_result: False if the input was unusable.
-        group: group of the input; None without groups.
-    """
-
-    input: str
-    has_result: bool
-    group: str | None = None
 
 
 @dataclass
@@ -69,27 +58,37 @@ class Earlier:
         run: its ``run.json``.
         place: the last line of the journal at which the run can continue; empty if it begins again.
         size: size of the journal in bytes up to that line.
-        kept: the lines of ``predictions.jsonl`` that are kept.
+        count: number of lines of ``predictions.jsonl`` that are kept.
+        folder: folder of the run.
         tally: numbers of the results of these lines.
-        sources: the inputs of these lines, filled by :meth:`skip`.
+        sources: all inputs of the run that continues.
         parts: the runs of its tasks, by task, for a model with several.
     """
 
     run: dict[str, Any]
     place: dict[str, Any]
     size: int
-    kept: list[Kept]
+    count: int
+    folder: Path = field(default_factory=Path)
     tally: Tally = field(default_factory=Tally)
-    sources: list[Source] = field(default_factory=list)
+    sources: Iterator[Source] = field(default_factory=lambda: iter(()))
     parts: Mapping[str, Earlier] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
         return bool(self.run.get("complete"))
 
-    def groups(self) -> Counter[str | None]:
-        """Return the number of kept inputs of each group."""
-        return Counter(line.group for line in self.kept)
+    def kept(self) -> Iterator[str]:
+        """Yield the names of the inputs that are kept. They are read one by one, because there may be millions.
+
+        Raises:
+            ValueError: a line is absent or not JSON.
+        """
+        if not self.count:
+            return
+        with open(self.folder / _LINES, encoding="utf-8", newline="\n") as file:
+            for _ in range(self.count):
+                yield json.loads(file.readline())["input"]
 
     def require_same(self, out: Path, settings: Mapping[str, Any]) -> None:
         """Raise an error if the run has other settings.
@@ -116,29 +115,36 @@ class Earlier:
                     advice="give the options of that run, or leave out --resume for a new folder",
                 )
 
-    def skip(self, sources: Iterator[Source]) -> None:
-        """Take the kept inputs from ``sources``, so that the next one is the first to process.
+    def skip(self) -> Iterator[Source]:
+        """Take the kept inputs from ``sources`` and yield them, so that the next one is the first to process.
 
         Raises:
             InputError: the inputs differ from those of the run. The message names the first difference.
         """
-        for number, line in enumerate(self.kept, start=1):
-            source = next(sources, None)
-            if source is None or source.name != line.input:
+        for number, name in enumerate(self.kept(), start=1):
+            source = next(self.sources, None)
+            if source is None or source.name != name:
                 raise InputError(
                     "--resume",
-                    expected=f"{line.input} as input {number}, as in the run to continue",
+                    expected=f"{name} as input {number}, as in the run to continue",
                     found="no further input" if source is None else source.name,
                     advice="give the inputs of that run in the same order, or leave out --resume for a new folder",
                 )
-            self.sources.append(source.without_pixels())
-        for part in self.parts.values():
-            part.sources = self.sources
-        further = next(sources, None) if self.complete else None
+            yield source.without_pixels()
+
+    def require_all(self) -> None:
+        """Raise an error if ``sources`` are not exactly the inputs of this complete run.
+
+        Raises:
+            InputError: the message names the first difference.
+        """
+        for _ in self.skip():
+            pass
+        further = next(self.sources, None)
         if further is not None:
             raise InputError(
                 "--resume",
-                expected=f"the {len(self.kept)} inputs of the complete run",
+                expected=f"the {self.count} inputs of the complete run",
                 found=f"{further.name} after them",
                 advice="leave out --resume for a new folder",
             )
@@ -146,14 +152,23 @@ class Earlier:
 
 def earlier_run(out: Path) -> Earlier | None:
     """Return the run of inference in a folder; None without a run that can continue."""
-    run, journal = _run_in(out), _journal_of(out)
-    if journal is None or "settings" not in run:
+    run = _run_in(out)
+    if "settings" not in run:
         return None
     names = tasks_in(run)
-    if not names:
-        return _earlier_at(out, run, journal, _last_place(out, journal))
-    numbers = [_numbers_of(folder) for folder in (out, *(out / name for name in names))]
-    return _joint_at(out, run, names, max(set.intersection(*numbers), default=0))
+    folders = [out / name for name in names]
+    try:
+        last = _last_common_number([out, *folders]) if names else sys.maxsize
+        earlier = _at_place(out, run, last)
+        runs = [{**_run_in(folder), "complete": earlier.complete} for folder in folders]
+        parts = [_at_place(folder, own, last) for folder, own in zip(folders, runs, strict=True)]
+        for each in (earlier, *parts):
+            for _ in each.kept():  # raises an error if a user removed or changed the predictions
+                pass
+    except (OSError, ValueError, KeyError):
+        return None
+    earlier.parts = dict(zip(names, parts, strict=True))
+    return earlier
 
 
 def tasks_in(run: Mapping[str, Any]) -> list[str]:
@@ -169,62 +184,41 @@ def _run_in(out: Path) -> dict[str, Any]:
     return run if isinstance(run, dict) else {}
 
 
-def _journal_of(out: Path) -> bytes | None:
-    try:
-        return (out / JOURNAL).read_bytes()
-    except OSError:
-        return None
+def _last_common_number(folders: Sequence[Path]) -> int:
+    """Return the largest number of inputs after which the runs in all folders can continue; 0 if there is none."""
+    numbers = heapq.merge(*((record["done"] for record, _ in _places(folder)) for folder in folders))
+    return max((number for number, same in groupby(numbers) if len(list(same)) == len(folders)), default=0)
 
 
-def _earlier_at(out: Path, run: dict[str, Any], journal: bytes, at: tuple[dict[str, Any], int]) -> Earlier | None:
-    place, size = at
+def _at_place(out: Path, run: dict[str, Any], last: int) -> Earlier:
+    """Read the journal up to the last line at which the run can continue, after at most ``last`` inputs."""
+    place: dict[str, Any] = {}
+    size, tally = 0, Tally()
+    for record, end in _places(out):
+        if record["done"] > last:
+            break
+        place, size, tally = record, end, tally + Tally.from_json(record.get("tally", {}))
     count = run["inputs"] if run.get("complete") else place.get("done", 0)
-    try:
-        return Earlier(run, place, size, _kept_lines(out / _LINES, count), _tally_in(journal[:size]))
-    except (OSError, ValueError):  # a user removed or changed the predictions
-        return None
+    return Earlier(run, place, size, count, out, tally)
 
 
-def _joint_at(out: Path, run: dict[str, Any], names: Sequence[str], number: int) -> Earlier | None:
-    """Return the run of several tasks after some inputs; None if a part of it is missing."""
-    found = []
-    for folder in (out, *(out / name for name in names)):
-        journal = _journal_of(folder)
-        own = run if folder == out else _run_in(folder)
-        if journal is None or "inputs" not in own:
-            return None
-        own = {**own, "complete": run.get("complete")}
-        found.append(_earlier_at(folder, own, journal, _last_place(folder, journal, number)))
-    whole, *parts = found
-    if whole is None or any(part is None for part in parts):
-        return None
-    whole.parts = {name: part for name, part in zip(names, parts, strict=True) if part is not None}
-    return whole
-
-
-def _numbers_of(out: Path) -> set[int]:
-    """Return the numbers of inputs after which a run can continue."""
-    records = map(_record, (_journal_of(out) or b"").splitlines())
-    return {record["done"] for record in records if "done" in record and _has_sizes(out, record["sizes"])}
-
-
-def _last_place(out: Path, journal: bytes, number: int | None = None) -> tuple[dict[str, Any], int]:
-    """Return the last line at which the run can continue, and the size of the journal up to it; empty and 0 if none.
-
-    With ``number``, it is the line after this number of inputs.
-    """
-    end = len(journal)
-    for line in reversed(journal.splitlines(keepends=True)):
+def _places(out: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the lines of a journal at which the run can continue, and the position in bytes after each."""
+    end, found = 0, dict[str, int]()
+    for line in journal_lines(out / JOURNAL):
+        end += len(line)
         record = _record(line)
-        if number in (None, record.get("done")) and "done" in record and _has_sizes(out, record["sizes"]):
-            return record, end
-        end -= len(line)
-    return {}, 0
+        if "done" in record and not _has_sizes(out, record["sizes"], found):
+            return  # the sizes of later lines are not smaller
+        if "done" in record:
+            yield record, end
 
 
-def _tally_in(journal: bytes) -> Tally:
-    tallies = (Tally.from_json(_record(line).get("tally", {})) for line in journal.splitlines())
-    return sum(tallies, start=Tally())
+def journal_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a journal from a position in bytes."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        yield from file
 
 
 def _record(line: bytes) -> dict[str, Any]:
@@ -235,23 +229,21 @@ def _record(line: bytes) -> dict[str, Any]:
         return {}
 
 
-def _has_sizes(out: Path, sizes: Mapping[str, int]) -> bool:
-    """Return True if the files have at least these sizes, which a power failure can prevent."""
+def _has_sizes(out: Path, sizes: Mapping[str, int], found: dict[str, int]) -> bool:
+    """Return True if the files have at least these sizes, which a power failure can prevent.
+
+    Args:
+        out: folder of the files.
+        sizes: sizes in bytes by name.
+        found: the sizes that the files have, filled for each new name.
+    """
     for name, size in sizes.items():
-        found = [path.stat().st_size for path in (out / name, part_of(out / name)) if path.is_file()]
-        if not found or max(found) < size:
+        if name not in found:
+            files = (out / name, part_of(out / name))
+            found[name] = max((path.stat().st_size for path in files if path.is_file()), default=-1)
+        if found[name] < size:
             return False
     return True
-
-
-def _kept_lines(path: Path, count: int) -> list[Kept]:
-    kept: list[Kept] = []
-    if count:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for _ in range(count):
-                record = json.loads(file.readline())
-                kept.append(Kept(record["input"], "error" not in record, record.get("group")))
-    return kept
 
 
 def newest_run(wanted: Path) -> Path:
@@ -267,17 +259,19 @@ def newest_run(wanted: Path) -> Path:
 
 def interrupted_text(folder: Path) -> str:
     """Return the sentence about an interrupted run of inference in a folder; empty if the folder has none."""
-    earlier = earlier_run(folder)
-    if earlier is None or earlier.complete:
+    run = _run_in(folder)
+    parts = sorted((folder / PARTS).glob("[0-9]*")) or [folder]
+    known = [earlier for path in parts if (earlier := earlier_run(path)) is not None]
+    if not known or run.get("complete"):
         return ""
-    total = earlier.run.get("total")
-    number = f"{len(earlier.kept)}" + (f" of {total}" if isinstance(total, int) else "")
+    total = run.get("total")
+    number = f"{sum(each.count for each in known)}" + (f" of {total}" if isinstance(total, int) else "")
     return f"{shown_path(folder)} has the results of {number} inputs (interrupted); --resume finishes it"
 
 
 def _is_complete(folder: Path) -> bool:
-    earlier = earlier_run(folder)
-    return earlier is not None and earlier.complete
+    run = _run_in(folder)
+    return "settings" in run and bool(run.get("complete"))
 
 
 def fingerprint(model: torch.nn.Module) -> str:
@@ -313,9 +307,14 @@ def digest_of(values: Any) -> str:
 
 
 def remove_unfinished(out: Path, earlier: Earlier) -> None:
-    """Remove the incomplete files of a killed run, which have hidden names."""
-    names: dict[Path, set[str]] = {out: {"run.json"}}
-    for line in (out / JOURNAL).read_bytes()[earlier.size :].splitlines():
+    """Remove the incomplete files of a killed run, which have hidden names.
+
+    Args:
+        out: folder of the files that the journal names.
+        earlier: the killed run.
+    """
+    names: dict[Path, set[str]] = {earlier.folder: {"run.json"}}
+    for line in journal_lines(earlier.folder / JOURNAL, earlier.size):
         if name := _record(line).get("file", ""):
             names.setdefault((out / name).parent, set()).add(Path(name).name)
     for folder, own in names.items():
@@ -327,25 +326,35 @@ def remove_unfinished(out: Path, earlier: Earlier) -> None:
 
 def remove_old_results(out: Path) -> None:
     """Remove only those files that an earlier run of inference wrote into ``out``, and folders that are empty then."""
+    parts = sorted((out / PARTS).glob("[0-9]*"))
     for name in tasks_in(_run_in(out)):
-        remove_old_results(out / name)
+        _remove_results(out / name, [part / name for part in parts])
         with contextlib.suppress(OSError):  # it has files of the user
             (out / name).rmdir()
-    if not (out / _LINES).is_file() and not (out / JOURNAL).is_file():
+    _remove_results(out, parts)
+    if parts:
+        shutil.rmtree(out / PARTS, ignore_errors=True)
+
+
+def _remove_results(out: Path, parts: Sequence[Path]) -> None:
+    """Remove the files in ``out`` that a run wrote, by its journal and by those of its parts."""
+    journals = [path for folder in (out, *parts) if (path := folder / JOURNAL).is_file()]
+    if not (out / _LINES).is_file() and not journals:
         return
     for name in _FILES:
         (out / name).unlink(missing_ok=True)
         part_of(out / name).unlink(missing_ok=True)
-    if not (out / JOURNAL).is_file():
+    if not journals:
         for name in _FOLDERS:
             shutil.rmtree(out / name, ignore_errors=True)
         return
-    folders = set()
-    for line in (out / JOURNAL).read_bytes().splitlines():
-        if name := _record(line).get("file", ""):
-            (out / name).unlink(missing_ok=True)
-            folders |= {parent for parent in Path(name).parents if parent != Path()}
-    (out / JOURNAL).unlink()
+    folders: set[Path] = set()
+    for journal in journals:
+        for line in journal_lines(journal):
+            if name := _record(line).get("file", ""):
+                (out / name).unlink(missing_ok=True)
+                folders |= {parent for parent in Path(name).parents if parent != Path()}
+        journal.unlink()
     for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
         with contextlib.suppress(OSError):  # it has files of the user
             (out / folder).rmdir()

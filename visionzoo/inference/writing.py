@@ -50,10 +50,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from PIL import Image
@@ -61,12 +61,15 @@ from PIL import Image
 from visionzoo.errors import as_utf8
 from visionzoo.inference.gallery import ENTRIES, INDEX, Entries, Gallery, is_listed
 from visionzoo.inference.inferencer import Inferencer
+from visionzoo.inference.parts import Part
 from visionzoo.inference.predictions import Prediction
 from visionzoo.inference.readers import Reader
 from visionzoo.inference.result_files import CocoResults, Lines, Rows
 from visionzoo.inference.resuming import JOURNAL, Earlier, remove_unfinished
+from visionzoo.inference.sheets import Sheets
+from visionzoo.inference.taken_names import TakenNames
 from visionzoo.inference.video_writing import SUFFIX, DrawnVideo
-from visionzoo.reports.images import contact_sheet, enlarged, scale_to_read, side_by_side, thumbnail
+from visionzoo.reports.images import enlarged, scale_to_read, side_by_side, thumbnail
 from visionzoo.structures.image_names import shortened
 from visionzoo.structures.task_meta import meta_of_task
 from visionzoo.system.atomic import cannot_write, write_file, write_text
@@ -91,7 +94,8 @@ class PredictionWriter:
         saves: names of further files to write, keys of :attr:`visionzoo.tasks.Task.saves`.
         crops: True to write each box as an image.
         gallery: True to write a page of all inputs.
-        earlier: the run to continue, after :meth:`visionzoo.inference.resuming.Earlier.skip`.
+        earlier: the run to continue. Its kept inputs are taken from its ``sources``.
+        part: the part of the run that this process does, see :mod:`visionzoo.inference.parts`; None for all of it.
         reader: reader of the task whose results are written; None for that of the only task.
 
     Attributes:
@@ -114,9 +118,11 @@ class PredictionWriter:
         crops: bool = False,
         gallery: bool = False,
         earlier: Earlier | None = None,
+        part: Part | None = None,
         reader: Reader | None = None,
     ):
         self.reader = next(iter(inferencer.readers.values())) if reader is None else reader
+        self._earlier, self._part, self._folder = earlier, part, out if part is None else part.folder_of(out)
         self.out, self.inferencer, self.images, self.crops = out, inferencer, images, crops
         self.about, self.started, self._skipped = dict(about or {}), time.time(), 0
         self.done = self.failed = 0
@@ -128,23 +134,39 @@ class PredictionWriter:
         self._task = self.reader.task
         self._gallery = Gallery(self._task, self._about_model()) if gallery else None
         self._files = (*self._task.files, *(self._task.saves[name] for name in saves))
-        self._names: set[Path] = set()
-        self._sheets: dict[str, list[np.ndarray]] = {}
-        self._missing: dict[str, int] = {}
+        self._names = TakenNames(self._folder)
+        self._names.add(Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names)
+        self._sheets = Sheets(self._names, self._save)
         self._video: Video | None = None
         self._video_place = Path()
         self._drawn: dict[Path, DrawnVideo] = {}
+
+    def __enter__(self) -> Self:
+        """Give the kept inputs of the run to continue their names, then open the files.
+
+        Raises:
+            InputError: the inputs differ from those of the run to continue, which is left as it is.
+        """
+        for source in () if self._earlier is None else self._earlier.skip():
+            self._next_number(source)
+            self._name(source)
+        self._open()
+        return self
+
+    def _open(self) -> None:
+        """Open the files, those of a run to continue where it can continue."""
+        earlier, place = self._earlier, {} if self._earlier is None else self._earlier.place
         if earlier is not None:
-            remove_unfinished(out, earlier)
+            remove_unfinished(self.out, earlier)
             self.about |= {key: earlier.run[key] for key in (*self.about, "started") if key in earlier.run}
-        self._journal = Lines(out / JOURNAL, None if earlier is None else earlier.size)
+            self.done = self._skipped = place.get("done", 0)
+            self.failed, self.tally = place.get("failed", 0), earlier.tally
+        self._journal = Lines(self._folder / JOURNAL, None if earlier is None else earlier.size)
         self._write_run(complete=False)
-        self._tables = self._opened({} if earlier is None else earlier.place.get("sizes", {}))
-        self._names |= {Path(kind.folder, "classes.txt") for kind in self._files if kind.with_names}
+        self._tables = self._opened(place.get("sizes", {}))
         if not self._journal.size:  # a run that continues has them
             self._write_names()
-        if earlier is not None:
-            self._replay(earlier)
+            self._note_end(0, is_usable=True)
 
     def _opened(self, sizes: Mapping[str, int]) -> dict[str, Lines]:
         """Open the files that grow, cut to the sizes to keep."""
@@ -161,8 +183,8 @@ class PredictionWriter:
             kinds[self._task.lines.name] = Lines
         if self._gallery is not None:
             kinds[ENTRIES] = Entries
-            self._make_folder(self.out / ENTRIES)
-        return {name: kind(self.out / name, sizes.get(name)) for name, kind in kinds.items()}
+            self._make_folder(self._folder / ENTRIES)
+        return {name: kind(self._folder / name, sizes.get(name)) for name, kind in kinds.items()}
 
     def _write_names(self) -> None:
         """Write the page of all inputs, and the class names beside files that have class numbers."""
@@ -173,53 +195,91 @@ class PredictionWriter:
                 text = "".join(f"{name}\n" for name in self.reader.names)
                 self._write_bytes(Path(kind.folder, "classes.txt"), text.encode())
 
-    def _replay(self, earlier: Earlier) -> None:
-        """Give the kept inputs the names of their files again, so that later inputs get other names."""
-        sizes = earlier.groups()
-        for line, source in zip(earlier.kept, earlier.sources, strict=True):
-            if line.has_result:
-                self._place_of(source)
-            if line.group is not None:
-                self._add_to_group(line.group, sizes[line.group], source, [] if line.has_result else None)
-        place = earlier.place
-        self.done = self._skipped = place.get("done", 0)
-        self.failed, self.tally = place.get("failed", 0), earlier.tally
-
-    def __enter__(self) -> PredictionWriter:
-        return self
-
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         complete = kind is None or kind is KeyboardInterrupt
         self._journal.close()
         for table in self._tables.values():
             table.close(complete=complete)
         self._close_videos(complete=complete)
+        self._names.close()
         if complete:
             self._write_run(complete=kind is None and not self.stopped)
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction. Drawn images and crops need its ``image``."""
+        self._write_one(prediction, self._next_number(prediction.source))
+
+    def _write_one(self, prediction: Prediction, number: int) -> None:
+        """Write the prediction for the input with this number in the whole run."""
         self.done += 1
         self.failed += prediction.error is not None
         self.written, self.files = [], {}
-        record, thumbnails, place = prediction.record(), None, Path()
+        record, place = prediction.record(), self._name(prediction.source)
+        thumbnails: list[np.ndarray] = []
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
             self.tally, self._unnoted = self.tally + new, self._unnoted + new
-            place = self._place_of(prediction.source)
             self.files = self._write_files(place, prediction.result)
             record["result"] |= self.files
-            self._add_to_tables(prediction, self.files)
+            self._add_to_tables(prediction, self.files, number)
             if prediction.image is not None:
                 thumbnails = self._write_images(place, prediction, prediction.image)
         if prediction.group is not None:
-            self._add_to_group(prediction.group, prediction.group_size, prediction.source, thumbnails)
+            self._sheets.add(prediction.group, prediction.group_size, thumbnails)
         self._tables[_LINES].add(record)
         if self._gallery is not None and (prediction.error is not None or is_listed(prediction.source)):
             paths = [*self.written, *(path.as_posix() for path in self._drawn)]
             self._tables[ENTRIES].add(self._gallery.entry(prediction, place, paths))
-        if not self._drawn and not self._missing:
+        self._note_end(number, is_usable=prediction.error is None)
+        if not self._drawn and not self._sheets.are_open:
             self._note_progress()
+
+    def count_in(self, parts: Iterable[Earlier]) -> None:
+        """Take over the time that the parts of the run took, and the numbers of their results."""
+        runs = list(parts)
+        self.started -= max(run.run.get("seconds", 0.0) for run in runs)
+        self.tally = self._unnoted = sum((run.tally for run in runs), start=Tally())
+
+    def take(self, files: Sequence[str], entries: Mapping[str, tuple[bytes, bool]], *, is_usable: bool) -> None:
+        """Write the results of an input that a part of the run has.
+
+        Args:
+            files: paths of the files of the input, which exist.
+            entries: its entries in the files that grow, by their names, see :meth:`Lines.take`.
+            is_usable: False if the input could not be used.
+        """
+        for name in files:
+            self._journal.add({"file": name})
+        for name, (data, is_start) in entries.items():
+            self._tables[name].take(data, is_start=is_start)
+        self.done += 1
+        self.failed += not is_usable
+        self._note_progress()
+
+    def _next_number(self, source: Source) -> int:
+        """Return the number of an input in the whole run, and give the inputs of other processes before it names.
+
+        Names depend only on the inputs and their order, so that all processes give the same ones.
+        """
+        if self._part is None:
+            return self.done + 1
+        number, passed = self._part.next_own()
+        for other in passed:
+            self._name(other)
+        return number
+
+    def _name(self, source: Source) -> Path:
+        """Give an input the paths of its files. Return that of :meth:`_place_of`."""
+        place = self._place_of(source)
+        if self._task.inputs.are_grouped:
+            self._sheets.name(self._task.inputs.group_of(source), source)
+        return place
+
+    def _note_end(self, number: int, *, is_usable: bool) -> None:
+        """Add a line to the journal of a part: here the entries of an input end. Number 0 is before the first input."""
+        if self._part is not None:
+            sizes = {name: table.size for name, table in self._tables.items()}
+            self._journal.add({"end": {"number": number, "usable": is_usable, "sizes": sizes}})
 
     def _note_progress(self) -> None:
         """Add a line to the journal: a run can continue here."""
@@ -245,48 +305,20 @@ class PredictionWriter:
     def _write_bytes(self, path: Path, content: bytes) -> None:
         self._write(path, lambda file: file.write(content))
 
-    def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any]) -> None:
+    def _add_to_tables(self, prediction: Prediction, files: Mapping[str, Any], number: int) -> None:
         task, source, coco = self._task, prediction.source, self._tables.get(_COCO)
         if task.document is not None:
             path, ids = source.place.as_posix(), self.reader.classes.category_ids
             document: Any = self._tables[task.document.name]
             document.add_all([task.document.entry(prediction.result, path, files, ids)])
         if isinstance(coco, CocoResults):
-            coco.add_all(task.coco(prediction.result, self.done, self.reader.classes.category_ids))
+            coco.add_all(task.coco(prediction.result, number, self.reader.classes.category_ids))
         if task.row is not None:
             self._tables[_ROWS].add({"input": source.name, **source.columns, **task.row(prediction.result)})
         if task.lines is not None:
             path, size = source.place.as_posix(), prediction.size or (0, 0)
             line = task.lines.line(prediction.result, path, size, prediction.seconds or 0.0)
             self._tables[task.lines.name].add(line)
-
-    def _add_to_group(self, group: str, size: int, source: Source, thumbnails: list[np.ndarray] | None) -> None:
-        """Keep thumbnails until all images of the group are complete, then write the sheet.
-
-        Args:
-            group, size: name of the group and number of its images.
-            source: the next image of the group.
-            thumbnails: None for an image that is not drawn; empty for an image of which only the name is needed.
-        """
-        self._missing[group] = self._missing.get(group, size) - 1
-        if thumbnails is not None and self.images:
-            self._sheets.setdefault(group, []).extend(thumbnails)
-        if self._missing[group] == 0:
-            del self._missing[group]
-            if group in self._sheets:
-                folder = source.place.parent
-                place = self._free_sheet(shortened(folder if folder != Path() else Path(Path(group).name)))
-                drawn = self._sheets.pop(group)
-                if drawn:
-                    self._save(place, contact_sheet(drawn))
-
-    def _free_sheet(self, name: Path) -> Path:
-        wanted, number = Path("sheets", f"{name}.jpg"), 1
-        while wanted in self._names:
-            number += 1
-            wanted = Path("sheets", f"{name}-{number}.jpg")
-        self._names.add(wanted)
-        return wanted
 
     def _write_images(self, place: Path, prediction: Prediction, image: np.ndarray) -> list[np.ndarray]:
         """Write drawn images and crops. Return the thumbnail for the sheet of a group."""
@@ -348,10 +380,10 @@ class PredictionWriter:
     def _free_place(self, place: Path, suffix: str) -> Path:
         """Return the input's name with ``suffix``, and with a number if another input has this name."""
         wanted, number = place.with_suffix(suffix), 1
-        while not self._names.isdisjoint(self._files_of(wanted)):
+        while self._names.has_any(self._files_of(wanted)):
             number += 1
             wanted = place.with_name(f"{place.stem}-{number}{suffix}")
-        self._names |= self._files_of(wanted)
+        self._names.add(self._files_of(wanted))
         return wanted
 
     def _files_of(self, place: Path) -> set[Path]:
@@ -412,7 +444,7 @@ class PredictionWriter:
             "versions": versions(),
             **self.about,
         }
-        write_text(self.out / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_text(self._folder / "run.json", json.dumps(run, indent=2, ensure_ascii=False) + "\n")
 
     def _stated_task(self) -> str | list[str]:
         return self.reader.name

@@ -131,6 +131,16 @@ class Input:
         """Return the name of the input's group, for kinds whose inputs are grouped."""
         return source.name
 
+    def whole_of(self, source: Source) -> Hashable | None:
+        """Return the key of what one process takes as a whole, such as a video or a group; None for a single input.
+
+        Consecutive inputs with equal keys stay together if several processes share the inputs. For kinds whose inputs
+        are grouped, all inputs of a group do.
+        """
+        if self.are_grouped:
+            return self.group_of(source)
+        return None if source.frame is None else id(source.frame.video)
+
     def read(self, source: Source) -> Any:
         """Return the input in memory.
 

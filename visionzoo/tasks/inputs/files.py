@@ -13,16 +13,22 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
 
+from visionzoo.datasets.shards import ENDING, expanded_braces, is_shard
 from visionzoo.errors import DataError, InputError, as_utf8, nearest_name, on_one_line
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
-from visionzoo.tasks.inputs.folders import files_in, left_out_of
-from visionzoo.tasks.inputs.lists import Stream, names_in, names_of_file
+from visionzoo.tasks.inputs.folders import files_in, left_out_of, names_in
+from visionzoo.tasks.inputs.lists import Stream, names_of_file
+from visionzoo.tasks.inputs.lists import names_in as names_of_stream
+from visionzoo.tasks.inputs.shards import images_of_shard
+from visionzoo.tasks.inputs.sorting import sorted_texts
 from visionzoo.tasks.inputs.videos import VIDEO_SUFFIXES, frame_count, is_video, read_frames
 
 _NUMBER = re.compile(r"%(?:0(\d+))?d")
@@ -39,9 +45,10 @@ def expand_inputs(
     """Return a source for each image that ``inputs`` name, in their order. Folders and globs are sorted by name.
 
     Args:
-        inputs: files, folders (images and videos by suffix), globs, number patterns (``frames/%06d.jpg``), ``@FILE``
-            (a list of paths, see :mod:`visionzoo.tasks.inputs.lists`), ``-`` (a list on stdin). Lists, stdin and videos
-            are read lazily. A missing path in a list and an unreadable video fail only their own source.
+        inputs: files, shards, folders (images and videos by suffix, or shards), globs, braces, number patterns
+            (``frames/%06d.jpg``), ``@FILE`` (a list of paths, see :mod:`visionzoo.tasks.inputs.lists`), ``-`` (a list
+            on stdin). All of them are read lazily. A missing path in a list, an unreadable video and a damaged shard
+            fail only their own source.
         recursive: True to search subfolders too.
         stdin: the stream that ``-`` reads, bytes or lines; ``sys.stdin`` by default.
         videos: False to search folders only for images. The source of a video that is named is then an error.
@@ -71,12 +78,20 @@ def count_inputs(inputs: Iterable[str | os.PathLike], *, recursive: bool = False
         return None
     total = 0
     for item in given:
-        for file in _expand(item, recursive, sys.stdin, videos):
-            images = frame_count(file.value) if videos and is_video(file.value) else 1
+        for file in _named_files(item, recursive, videos):
+            images = None if is_shard(file) else frame_count(file) if videos and is_video(file) else 1
             if images is None:
                 return None
             total += images
     return total
+
+
+def _named_files(item: str, recursive: bool, videos: bool) -> Iterator[Any]:
+    """Yield the files that an input names, in any order."""
+    folder = Path(os.path.expanduser(item))
+    if os.path.isdir(folder) and any(names_in(folder, recursive, _suffixes(videos))):
+        return (folder / name if is_video(name) else name for name in names_in(folder, recursive, _suffixes(videos)))
+    return (file.value for file in _expand(item, recursive, sys.stdin, videos))
 
 
 def left_out(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, videos: bool = True) -> str:
@@ -89,7 +104,10 @@ def left_out(inputs: Iterable[str | os.PathLike], *, recursive: bool = False, vi
         InputError: a folder cannot be read.
     """
     folders = [folder for item in inputs for folder in _folders_of(os.fspath(item))]
-    return left_out_of(folders, recursive, _suffixes(videos))
+    suffixes = _suffixes(videos)
+    shards = [folder for folder in folders if not any(names_in(folder, recursive, suffixes))]
+    parts = [left_out_of([each for each in folders if each not in shards], recursive, suffixes)]
+    return ", ".join(filter(None, [*parts, left_out_of(shards, recursive, frozenset([ENDING]))]))
 
 
 def _folders_of(item: str) -> list[Path]:
@@ -109,8 +127,13 @@ def _is_pipe(item: str) -> bool:
 
 
 def _images_of(file: Source, videos: bool, max_pixels: float | None) -> Iterator[Source]:
-    """Yield the file itself, or the frames of a video. An error replaces the value of what cannot be read."""
-    if not is_video(file.value):
+    """Yield the file itself, the frames of a video or the images of a shard.
+
+    An error replaces the value of what cannot be read.
+    """
+    if is_shard(file.value):
+        yield from images_of_shard(file, _suffixes(videos=False))
+    elif not is_video(file.value):
         yield file
     elif videos:
         try:
@@ -135,7 +158,7 @@ def _expand(item: str, recursive: bool, stdin: Stream, videos: bool) -> Iterator
     """Return the image and video files that ``item`` names."""
     suffixes = _suffixes(videos)
     if item == "-":
-        return _from_names(names_in(stdin, "-"), Path())
+        return _from_names(names_of_stream(stdin, "-"), Path())
     if item.startswith("@") and not os.path.exists(item):
         return _from_names(names_of_file(item[1:]), Path(item[1:]).parent)
     if "://" in item:
@@ -147,6 +170,8 @@ def _expand(item: str, recursive: bool, stdin: Stream, videos: bool) -> Iterator
         return _from_folder(path, recursive, suffixes)
     if os.path.exists(path):
         return iter([_source(item, path, Path(path.name))])
+    if len(names := expanded_braces(item)) > 1:
+        return chain.from_iterable([_expand(name, recursive, stdin, videos) for name in names])
     if _NUMBER.search(path.name):
         return _from_sequence(path)
     if glob.has_magic(item):
@@ -168,13 +193,17 @@ def _nearest(path: Path) -> str:
 
 def _from_folder(folder: Path, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
     paths = files_in(folder, recursive, suffixes)
-    if not paths:
+    first = next(paths, None)
+    if first is None:  # a folder of shards; beside images, a tar file usually has the same images again
+        paths = files_in(folder, recursive, frozenset([ENDING]))
+        first = next(paths, None)
+    if first is None:
         raise InputError(folder, expected="images", found=f"none{_what_is_there(folder, recursive, suffixes)}")
-    return (_source(str(path), path, path.relative_to(folder)) for path in paths)
+    return (_source(str(path), path, path.relative_to(folder)) for path in chain([first], paths))
 
 
 def _what_is_there(folder: Path, recursive: bool, suffixes: frozenset[str]) -> str:
-    if not recursive and any(path.is_dir() for path in folder.iterdir()) and files_in(folder, True, suffixes):
+    if not recursive and any(names_in(folder, True, suffixes)):
         return "; its subfolders hold some: add -r"
     others = left_out_of([folder], recursive, suffixes)
     among = f" among {others}" if others else ""
@@ -191,30 +220,35 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
     before, after = re.escape(pattern.name[: number.start()]), re.escape(pattern.name[number.end() :])
     digits = rf"\d{{{number[1]},}}" if number[1] else r"\d+"
     name = re.compile(f"{before}({digits}){after}")
-    matches = [(match, path) for path in pattern.parent.iterdir() if (match := name.fullmatch(path.name))]
-    if not matches:
+    matches = (match for each in pattern.parent.iterdir() if (match := name.fullmatch(each.name)))
+    paths = sorted_texts(f"{len(f'{int(match[1])}'):03}{int(match[1])}\0{match[0]}" for match in matches)
+    first = next(paths, None)
+    if first is None:
         raise InputError(
             pattern,
             expected="images with numbers",
             found=f"none in {pattern.parent}",
             advice="use %d for any number, %06d for numbers of at least six digits",
         )
-    paths = [path for _, path in sorted(matches, key=lambda pair: (int(pair[0][1]), pair[1].name))]
-    return (_source(str(path), path, Path(path.name)) for path in paths)
+    names = (text.partition("\0")[2] for text in chain([first], paths))
+    return (_source(str(pattern.parent / each), pattern.parent / each, Path(each)) for each in names)
 
 
 def _from_glob(pattern: str, recursive: bool, suffixes: frozenset[str]) -> Iterator[Source]:
-    matches = [Path(path) for path in sorted(glob.glob(os.path.expanduser(pattern), recursive=True))]
-    files = [path for path in matches if path.is_file()]
-    folders = [path for path in matches if path.is_dir()]
-    inside = [path for folder in folders for path in files_in(folder, recursive, suffixes)] if not files else []
-    if not files and not inside:
+    matches = partial(glob.iglob, os.path.expanduser(pattern), recursive=True)
+    if any(map(os.path.isfile, matches())):
+        found = (Path(path) for path in sorted_texts(matches()) if os.path.isfile(path))
+    else:
+        folders = sorted_texts(path for path in matches() if os.path.isdir(path))
+        found = (path for folder in folders for path in files_in(Path(folder), recursive, suffixes))
+    first = next(found, None)
+    if first is None:
         where = "" if _fixed_part(pattern).is_dir() else f"; there is no folder {_fixed_part(pattern)}"
         raise InputError(
             pattern, expected="images", but=f"the glob matches none{where}", advice="check the pattern and quote it"
         )
     root = _fixed_part(pattern)
-    return (_source(str(path), path, _below(path, root)) for path in files or inside)
+    return (_source(str(path), path, _below(path, root)) for path in chain([first], found))
 
 
 def _first_magic(pattern: str) -> int:

@@ -11,7 +11,7 @@ def add_image_options(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="file, video, folder, quoted glob, frames/%%06d.jpg, @list.txt, or - for stdin",
+        help="file, video, folder, quoted glob, shards/{000..009}.tar, frames/%%06d.jpg, @list.txt, or - for stdin",
     )
     parser.add_argument(
         "-r",

@@ -124,6 +124,10 @@ class ImageAndPhrase(ImageInput):
         found = sources_of(inputs, recursive=recursive, max_pixels=limit)
         return _of_images(found, texts, own) if texts else _with_phrases(found)
 
+    def whole_of(self, source: Source) -> Hashable | None:
+        """Return the video or the image of a phrase: the phrases of an image share a batch."""
+        return source.columns["image"] if source.frame is None else super().whole_of(source)
+
     def read(self, source: Source) -> np.ndarray:
         image = source.value
         return image.read() if isinstance(image, _SharedImage) else read_source(image)
