@@ -131,8 +131,13 @@ def _conv_norm(in_channels: int, width: int, kernel: int, dilation: int = 1) -> 
 
 
 def _resized(x: Tensor, size: torch.Size) -> Tensor:
-    """Resize to ``size``; after doublings, odd sizes differ from the finest level by a pixel or two."""
-    return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    """Resize to ``size``; after doublings, odd sizes differ from the finest level by some pixels.
+
+    No branch of a recorded graph may depend on a size. An interpolation to the same size changes nothing.
+    """
+    if not torch.compiler.is_compiling() and x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def _nearest_level(name: str, strides: Sequence[int]) -> int:
