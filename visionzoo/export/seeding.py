@@ -34,6 +34,7 @@ def seed(form: ImageForm, inputs: Arrays) -> None:
     own, others = _logit_layers(form.model)
     if own or others:
         _run_with(form, inputs, {layer: _Spreading() for layer in (*own, *others)})
+        settle_norms(form.model, normed)  # norms after these layers have other inputs now
     maps: dict[nn.Module, _Ranked] = {layer: _Ranked() for layer in others if isinstance(layer, nn.Conv2d)}
     if maps:
         _run_with(form, inputs, maps)

@@ -154,6 +154,8 @@ class Attention(nn.Module):
         torch.Size([1, 8, 3, 4])
     """
 
+    LOGIT_LAYERS = ("to_qkv",)
+
     def __init__(self, channels: int, heads: int, *, transposed: bool = False):
         super().__init__()
         self.heads, self.transposed = heads, transposed
