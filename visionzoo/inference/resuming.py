@@ -185,7 +185,7 @@ def _run_in(out: Path) -> dict[str, Any]:
 
 
 def _last_common_number(folders: Sequence[Path]) -> int:
-    """Return the largest number of inputs after which the runs in all folders can continue; 0 if there is none."""
+    """Return the largest number of inputs after which the runs in all folders can continue; 0 without such a number."""
     numbers = heapq.merge(*((record["done"] for record, _ in _places(folder)) for folder in folders))
     return max((number for number, same in groupby(numbers) if len(list(same)) == len(folders)), default=0)
 
