@@ -100,7 +100,7 @@ def _require_all_tasks(cfg: Config, loader: DataLoader) -> None:
         ConfigError: the message names the tasks.
     """
     weighting = cfg.model.get("loss_weighting")
-    batches = getattr(loader.batch_sampler, "batches", None)
+    batches: Any = getattr(loader.batch_sampler, "batches", None)
     if weighting is None or not getattr(resolved(weighting), "NEEDS_ALL", False) or not hasattr(batches, "lacking"):
         return
     if lacking := batches.lacking():
