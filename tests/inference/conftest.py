@@ -7,6 +7,8 @@ import torch
 from inference_scenes import save_weights, scene
 from PIL import Image
 
+from visionzoo.cli import infer, infer_parts
+
 
 @pytest.fixture(scope="session")
 def detector_weights(tmp_path_factory):
@@ -51,3 +53,15 @@ def images(tmp_path):
     (folder / "x_cut.jpg").write_bytes((folder / "a.jpg").read_bytes()[:800])
     (folder / "notes.txt").write_text("no image, and not named as one")
     return folder
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Return a function that lets the next new runs have several parts, which this process does one by one."""
+
+    def divide(count):
+        start = infer_parts._count_of_parts
+        monkeypatch.setattr(infer, "is_shared", lambda out, processes: True)
+        monkeypatch.setattr(infer_parts, "_count_of_parts", lambda run, processes: start(run, count))
+
+    return divide

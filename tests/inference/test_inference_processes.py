@@ -13,7 +13,6 @@ import torch
 from inference_scenes import save_video, scene
 from PIL import Image
 
-from visionzoo.cli import infer, infer_parts
 from visionzoo.cli.infer import main
 from visionzoo.inference import merging, writing
 from visionzoo.inference.inferencer import Inferencer
@@ -55,18 +54,6 @@ def run(inferencers, monkeypatch):
     monkeypatch.setattr("visionzoo.inference.inferencer.Inferencer", built)
     monkeypatch.setattr("os.fsync", lambda _: None)
     return lambda task, *args: main([TASKS[task][0], *map(str, args), *FIXED, *TASKS[task][1:]])
-
-
-@pytest.fixture
-def in_parts(monkeypatch):
-    """Return a function that lets the next new runs have several parts, which this process does one by one."""
-
-    def divide(count):
-        start = infer_parts._count_of_parts
-        monkeypatch.setattr(infer, "is_shared", lambda out, processes: True)
-        monkeypatch.setattr(infer_parts, "_count_of_parts", lambda run, processes: start(run, count))
-
-    return divide
 
 
 @pytest.fixture

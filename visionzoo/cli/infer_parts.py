@@ -45,6 +45,7 @@ class Processes:
         from visionzoo.system import distributed
 
         try:
+            distributed.gather(None)  # the first process waits for the others
             return distributed.from_first(make)
         except RuntimeError as error:
             raise RunFailed(

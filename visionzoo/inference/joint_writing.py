@@ -114,10 +114,10 @@ class JointWriter(PredictionWriter):
         self.notes += [note for part in self._parts.values() for note in part.notes]
         super().__exit__(kind, error, trace)
 
-    def _name(self, source: Source) -> Path:
+    def _name(self, source: Source) -> None:
         for part in self._parts.values():
             part._name(source)
-        return super()._name(source)
+        super()._name(source)
 
     def _write_one(self, prediction: Prediction, number: int) -> None:
         """Write one prediction, the files of each task first."""

@@ -10,6 +10,7 @@ the frames of all videos.
     OUT/vis/..., OUT/raw/...   the files of all inputs, with the names that one process would give
     OUT/.parts/parts.json      number of parts
     OUT/.parts/00000/          a part: the files that grow, ``run.json`` and the journal, as those of a whole run
+    OUT/.parts/00000/TASK/     those of a task, for a model with several tasks; its other files are in OUT/TASK
 
 If all parts are complete, their entries are merged in the order of the inputs (:mod:`visionzoo.inference.merging`), and
 ``.parts`` is removed. A part whose process died continues from its own journal; the number of processes may change, the

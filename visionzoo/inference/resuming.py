@@ -10,8 +10,8 @@ The output folder has the file ``.infer.jsonl``, the journal of the run. It has 
 A run that continues cuts these files to the sizes of the last such line. ``run.json`` has the settings that determine
 the results; the settings of a run that continues must be equal.
 
-The folder of a model with several tasks has a journal, and so has the folder of each task. Such a run
-continues after the last input that all of them have.
+The folder of a model with several tasks has a journal, and so has the folder of each task. Such a run continues after
+the last input that all of them have. Journals may have millions of lines, so they are read line by line.
 """
 
 from __future__ import annotations
@@ -204,7 +204,8 @@ def _at_place(out: Path, run: dict[str, Any], last: int) -> Earlier:
 
 def _places(out: Path) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the lines of a journal at which the run can continue, and the position in bytes after each."""
-    end, found = 0, dict[str, int]()
+    end = 0
+    found: dict[str, int] = {}
     for line in journal_lines(out / JOURNAL):
         end += len(line)
         record = _record(line)

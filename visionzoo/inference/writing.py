@@ -214,7 +214,7 @@ class PredictionWriter:
         self.done += 1
         self.failed += prediction.error is not None
         self.written, self.files = [], {}
-        record, place = prediction.record(), self._name(prediction.source)
+        record, place = prediction.record(), self._named(prediction.source)
         thumbnails: list[np.ndarray] = []
         if prediction.result is not None:
             new = self._task.tally(prediction.result, prediction.best_score)
@@ -268,8 +268,12 @@ class PredictionWriter:
             self._name(other)
         return number
 
-    def _name(self, source: Source) -> Path:
-        """Give an input the paths of its files. Return that of :meth:`_place_of`."""
+    def _name(self, source: Source) -> None:
+        """Give an input that is not written now the paths of its files."""
+        self._named(source)
+
+    def _named(self, source: Source) -> Path:
+        """Give an input the paths of its files and its sheet. Return that of :meth:`_place_of`."""
         place = self._place_of(source)
         if self._task.inputs.are_grouped:
             self._sheets.name(self._task.inputs.group_of(source), source)
