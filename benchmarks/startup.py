@@ -58,7 +58,7 @@ def main() -> int:
         print(f"{name:<28} {seconds:7.3f} {times[REFERENCE] / seconds:7.2f} {modules[name]:8d} {fewer}")
     for name in COMMANDS:
         if name != REFERENCE:
-            record(Row(f"start of `{name}`", "import torch", times[name], times[REFERENCE], "no result", 1 / 8))
+            record(Row(f"start of {name}", "import torch", times[name], times[REFERENCE], "no result", 1 / 8))
     accepted = all(seconds <= 0.3 and times[REFERENCE] / seconds >= 8 for seconds in quick(times)) and all(
         fewer_modules(name, modules) >= 2 for name in INFERENCES
     )

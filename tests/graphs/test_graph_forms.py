@@ -38,7 +38,7 @@ def test_form_returns_the_results_of_the_model(name):
 
     items = [backend.prepare(Source(f"{index}", image, None)) for index, image in enumerate(images)]
     samples = backend.run({key: [item.sample[key] for item in items] for key in ("inputs", "data_samples")})
-    expected = [task.read(sample, item.size, None) for sample, item in zip(samples, items, strict=True)]
+    expected = [task.read(found[backend.task], item.size, None) for found, item in zip(samples, items, strict=True)]
 
     run = partial(eager_outputs, made.form)
     metadata = metadata_of(made)

@@ -76,7 +76,7 @@ def _marked(folder: Path, recursive: bool, suffixes: Set[str]) -> Iterator[str]:
     for entry in _entries(folder):
         if is_left_over(entry.name):
             continue
-        if os.path.splitext(entry.name)[1].lower() in suffixes and entry.is_file():
+        if os.path.splitext(entry.name)[1].lower() in suffixes and _is_file(entry):
             yield f"{entry.name}\0{_FILE}"
         elif recursive and entry.is_dir(follow_symlinks=False):
             yield f"{entry.name}\0{_FOLDER}"
@@ -141,14 +141,30 @@ class _Survey:
             except InputError:
                 self.unreadable += not hidden
         elif hidden:
-            self.hidden += entry.is_file()
-        elif entry.is_dir():
+            self.hidden += _is_file(entry)
+        elif _is_folder(entry):
             self.subfolders += not self.recursive
         else:
             ending = os.path.splitext(entry.name)[1].lower() or "no ending"
-            if ending not in self.suffixes or not entry.is_file():
+            if ending not in self.suffixes or not _is_file(entry):
                 known = ending in self.endings or len(self.endings) < _MOST_ENDINGS
                 self.endings[ending if known else "others"] += 1
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return True for a folder or a link to one; False for a link that cannot be followed."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return True for a file or a link to one; False for a link that cannot be followed."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _number(count: int, noun: str) -> str:
