@@ -132,8 +132,12 @@ def recorded(form: ImageForm, shape: Shape) -> Any:
         with _quiet(), torch.no_grad():
             return torch.export.export(form, tuple(inputs), dynamic_shapes=shapes, strict=False)
     except Exception as error:  # the exporter has many kinds of errors
-        advice = "" if shape.is_fixed else "; --size H W exports it for one size"
-        raise RunFailed(f"torch.export cannot record the model: {_first_line(error)}{advice}") from error
+        text = _first_line(error)
+        if "(batch)" in text:
+            text = "a part, such as a deformable convolution of mmcv, computes with the number of images"
+        elif not shape.is_fixed:
+            text += "; --size H W exports it for one size"
+        raise RunFailed(f"torch.export cannot record the model: {text}") from error
 
 
 def _side(name: str, form: ImageForm) -> Any:
