@@ -76,7 +76,8 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
     ),
     "a head without data": (
         removed(*DATA, "counting"),
-        "model.heads.counting: train_dataloader.dataset.datasets has no data set for it; add one, or remove the head",
+        "model.heads.counting: train_dataloader.dataset.datasets has no data set for it; add one, freeze it, or "
+        "remove the head",
     ),
     "one head for a joint data set": (
         lambda cfg: cfg["model"].update(head=cfg["model"].pop("heads")["lanes"]),

@@ -180,5 +180,7 @@ def test_two_processes_train_like_one_with_the_joined_batch(name: str, tmp_path:
     first, second = (json.loads(each.stdout) for each in (one, two))
     states = [torch.load(each["checkpoint"], weights_only=True)["state_dict"] for each in (first, second)]
     for key, tensor in states[0].items():
-        torch.testing.assert_close(tensor, states[1][key], rtol=2e-4, atol=2e-5, msg=key)
+        torch.testing.assert_close(
+            tensor, states[1][key], rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
+        )
     assert second["metrics"] == pytest.approx(first["metrics"], abs=1e-3)
