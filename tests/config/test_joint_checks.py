@@ -76,7 +76,7 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
     ),
     "a head without data": (
         removed(*DATA, "counting"),
-        "model.heads.counting: train_dataloader.dataset.datasets has no data set for it; add one, or remove the head",
+        "model.heads.counting: train_dataloader.dataset.datasets has no data set for it; add one, freeze it, or remove",
     ),
     "one head for a joint data set": (
         lambda cfg: cfg["model"].update(head=cfg["model"].pop("heads")["lanes"]),
@@ -144,6 +144,27 @@ def test_each_mistake_is_named(mistake: str) -> None:
     change(cfg)
     problems = check_config(cfg)
     assert any(text in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("freeze", "needs_data"),
+    [
+        ("heads.counting", False),
+        (["backbone", "heads.counting.*"], False),
+        (["heads.*"], False),
+        ("heads", False),
+        (["*.bias"], True),
+        ("heads.lanes", True),
+        (["heads.counting.layers.*"], True),
+        (3, True),
+    ],
+    ids=str,
+)
+def test_only_a_frozen_head_needs_no_data(freeze: Any, needs_data: bool) -> None:
+    cfg = {**config(), "freeze": freeze}
+    removed(*DATA, "counting")(cfg)
+    problems = [problem for problem in check_config(cfg) if "model.heads.counting: " in problem]
+    assert bool(problems) == needs_data
 
 
 def test_a_head_name_twice_is_an_error_of_the_file(tmp_path: Path) -> None:
