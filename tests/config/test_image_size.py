@@ -15,9 +15,12 @@ FIXED = {
     "hmode_shanghaitech_a": "its images keep",
     "hmode_shanghaitech_b": "its images keep",
     "hmode_trancos": "its images keep",
+    "image_suite": "the pipelines of its tasks have different sizes",
     "nasnet_cifar10": "the images of CIFAR",
     "nasnet_large_imagenet": "the layers of its auxiliary classifier",
     "nasnet_mobile_imagenet": "the layers of its auxiliary classifier",
+    "road_scene": "the pipelines of its tasks and the head of the lanes",
+    "road_scene_lite": "the pipelines of its tasks and the head of the lanes",
     **{name: "its volumes keep" for name in config_names() if load_config(name).cfg.get("task") == "registration"},
 }
 # Steps that a size does not belong to: kernels, and crops before the last resize.
@@ -117,6 +120,7 @@ def test_an_option_sets_the_size_of_all_pipelines(options, size, scale):
     ("name", "value", "says"),
     [
         ("fpn_retinanet", (480, -1), "expected N or H,W, pixels from 1 to 32,768, found '480,-1'"),
+        ("fpn_retinanet", (0, 64), "expected N or H,W, pixels from 1 to 32,768, found '0,64'"),
         ("fpn_retinanet", (480, 640, 3), "found '480,640,3'"),
         ("fpn_retinanet", "large", "found 'large'"),
         ("hmode_shanghaitech_a", (64, 64), "expected a config that declares image_size, but its images keep"),

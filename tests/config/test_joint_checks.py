@@ -147,6 +147,27 @@ def test_each_mistake_is_named(mistake: str) -> None:
     assert any(text in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("freeze", "needs_data"),
+    [
+        ("heads.counting", False),
+        (["backbone", "heads.counting.*"], False),
+        (["heads.*"], False),
+        ("heads", False),
+        (["*.bias"], True),
+        ("heads.lanes", True),
+        (["heads.counting.layers.*"], True),
+        (3, True),
+    ],
+    ids=str,
+)
+def test_only_a_frozen_head_needs_no_data(freeze: Any, needs_data: bool) -> None:
+    cfg = {**config(), "freeze": freeze}
+    removed(*DATA, "counting")(cfg)
+    problems = [problem for problem in check_config(cfg) if "model.heads.counting: " in problem]
+    assert bool(problems) == needs_data
+
+
 def test_a_head_name_twice_is_an_error_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "twice.py"
     path.write_text("model = dict(heads=dict(lanes=dict(type='SCNNHead'), lanes=dict(type='DensityHead')))\n")

@@ -84,10 +84,8 @@ def test_counts_are_whole_numbers_above_zero(path, value):
         ("env_cfg=3", "a dict, found 3"),
         ("model.backbone.frozen_stages=x", "a whole number of at least -1, found 'x'"),
         ("model.backbone.init_cfg=two", "a dict, found 'two'"),
-        ("image_size.size=(0, 64)", "a list of 2 items (a whole number from 1 to 65,536 each), found (0, 64)"),
         ("image_size.multiple=0", "a whole number from 1 to 65,536, found 0"),
         ("image_size.paths=[1]", "a list of 1 or more items (a string each), found [1]"),
-        ("image_size=3", "the reason why the size is fixed, found 3"),
         ("task=[]", "a config needs a task"),
         ("train_dataloader.dataset.data_root=True", "found True"),
         ("model.backbone.frozen_stages=-5", "a whole number of at least -1, found -5"),
@@ -97,6 +95,21 @@ def test_settings_outside_their_range(option, expected):
     lines = problems("dinat_mini_imagenet", option)
     assert len(lines) == 1, lines
     assert expected in lines[0]
+
+
+# As options, both are sizes that the pipelines get: tests/config/test_image_size.py.
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("image_size.size", (0, 64), "a list of 2 items (a whole number from 1 to 65,536 each), found (0, 64)"),
+        ("image_size", 3, "the reason why the size is fixed, found 3"),
+    ],
+)
+def test_a_config_that_declares_a_wrong_size(path, value, expected):
+    tree = load_config("dinat_mini_imagenet", tiny=True).cfg.to_dict()
+    (line,) = check_config(with_value(tree, tuple(path.split(".")), value))
+    assert line.startswith(f"config: {path}: ")
+    assert expected in line
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from visionzoo.config import config_names, load_config
+from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.engine.run_length import fit_to_length
 
 # Training images of each data set as published, by the name of its class.
@@ -34,12 +35,17 @@ WARM_UP = dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5
 POLY = dict(type="PolyLR", by_epoch=False, begin=500, end=2_000)
 
 
+def images_of_an_epoch(loader):
+    """Return the number of training images of an epoch; a sampler of several tasks may state it."""
+    data_sets = list(joint_data_sets(loader.dataset).values()) or [loader.dataset]
+    images = sum(500 if "sis1k" in data.get("data_root", "") else IMAGES[data.type] for data in data_sets)
+    return loader.sampler.get("length") or images
+
+
 @pytest.mark.parametrize("name", [name for name in config_names() if not name.startswith("direct_")])
 def test_recipes_stay_as_they_are(name):
     cfg = load_config(name).cfg
-    images = 500 if "sis1k" in cfg.train_dataloader.dataset.get("data_root", "") else None
-    images = images or IMAGES[cfg.train_dataloader.dataset.type]
-    fitted = fit_to_length(cfg, images // cfg.train_dataloader.batch_size)
+    fitted = fit_to_length(cfg, images_of_an_epoch(cfg.train_dataloader) // cfg.train_dataloader.batch_size)
     assert fitted.notes == []
     assert fitted.param_scheduler == cfg.to_dict().get("param_scheduler")
     assert fitted.default_hooks == cfg.to_dict().get("default_hooks")

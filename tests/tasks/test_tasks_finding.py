@@ -46,6 +46,8 @@ def test_an_unknown_task_suggests_the_nearest():
         (None, "a config needs a task"),
         ("lane", "no task is called 'lane'; did you mean lanes?"),
         (3, "no task is called"),
+        ({"a": 1}, "no task is called"),
+        (["lanes", None], "no task is called None"),
     ],
 )
 def test_a_config_names_a_task(task, words):
@@ -55,6 +57,12 @@ def test_a_config_names_a_task(task, words):
     else:
         cfg.task = task
     assert any(words in problem for problem in check_config(cfg))
+
+
+def test_several_tasks_of_a_model_that_is_no_dict():
+    cfg = load_config("scnn_culane", tiny=True).cfg.to_dict()
+    problems = check_config({**cfg, "task": ["lanes"], "model": "SCNN"})
+    assert any("no head in model.heads is called lanes" in problem for problem in problems)
 
 
 def test_a_config_may_name_several_tasks():

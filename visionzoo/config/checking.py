@@ -193,7 +193,8 @@ def _task_answer(name: str, known: Iterable[str]) -> str:
 
 
 def _heads_by_name(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    heads = (tree.get("model") or {}).get("heads")
+    model = tree.get("model")
+    heads = model.get("heads") if isinstance(model, Mapping) else None
     return heads if isinstance(heads, Mapping) else {}
 
 

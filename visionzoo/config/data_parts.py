@@ -98,14 +98,16 @@ def joint_data_sets(dataset: Any) -> Mapping[str, Any]:
 
 
 def tasks_of(cfg: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the tasks of a config.
+    """Return the names of the tasks of a config; none if ``task`` is neither a name nor a list.
 
     Example:
         >>> tasks_of({"task": "lanes"}), tasks_of({"task": ["lanes", "counting"]}), tasks_of({})
         (('lanes',), ('lanes', 'counting'), ())
     """
     given = cfg.get("task")
-    return (given,) if isinstance(given, str) else tuple(given or ())
+    if isinstance(given, str):
+        return (given,)
+    return tuple(given) if isinstance(given, (list, tuple)) else ()
 
 
 def config_of_task(cfg: Mapping[str, Any], task: str) -> dict[str, Any]:

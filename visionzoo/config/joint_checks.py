@@ -83,10 +83,11 @@ def _data_problems(tree: Mapping[str, Any], loader: str, by_task: Mapping[str, A
 
 
 def _is_frozen(tree: Mapping[str, Any], head: str) -> bool:
-    """Return True if a pattern of ``freeze`` matches a head as a whole."""
-    given = tree.get("freeze") or ()
-    patterns = [given] if isinstance(given, str) else given
-    return any(fnmatchcase(f"heads.{head}", str(pattern).removesuffix(".*")) for pattern in patterns)
+    """Return True if a pattern of ``freeze`` matches a head as a whole, whatever its parameters are called."""
+    given = tree.get("freeze")
+    patterns = given if isinstance(given, (list, tuple)) else [given]
+    parameter = f"heads.{head}.\0"  # a name that only a pattern for all names matches
+    return any(fnmatchcase(parameter, form) for pattern in patterns for form in (f"{pattern}", f"{pattern}.*"))
 
 
 def _metric_problems(tree: Mapping[str, Any], loader: str, evaluator: str) -> Iterator[Problem]:
