@@ -132,7 +132,8 @@ def test_loss_that_does_not_fall_is_found(copied, monkeypatch):
 
 
 def test_wrong_task_is_found(copied):
-    assert "expected 'detection'" in outcome_of(copied(replacing("task: detection", "task: lanes")), "config").detail
+    detail = outcome_of(copied(replacing("task: detection", "task: lanes")), "config").detail
+    assert detail == f"visionzoo.task: expected detection as in configs/{NAME}.py, found lanes"
 
 
 def test_an_error_of_a_check_is_an_outcome(copied, monkeypatch):

@@ -12,7 +12,9 @@ NOTHING = {"coco/bbox_mAP": 0.0, "coco/bbox_mAP_50": 0.0, "coco/bbox_mAP_s": -1.
     [
         (NOTHING, "detection", True),
         ({**NOTHING, "coco/bbox_AR_1": 0.1}, "detection", False),
-        ({**NOTHING, "culane/F1": 0.0}, ("detection", "lanes"), True),
+        ({"detection/bbox_mAP": 0.0, "lanes/F1": 0.0}, ("detection", "lanes"), True),
+        ({"detection/bbox_mAP": 0.0, "lanes/F1": 0.1}, ("detection", "lanes"), False),
+        ({"lanes/F1": 0.0, "counting/MAE": 0.0}, ("lanes", "counting"), False),
         ({"count/MAE": 0.0}, "counting", False),
         ({"sal/Fmeasure_max": 0.0, "sal/MAE": 0.0}, "saliency", False),
         ({"cls/top1": float("nan")}, "classification", False),

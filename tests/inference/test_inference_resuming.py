@@ -284,7 +284,6 @@ def test_a_full_disk_continues(run, images, tmp_path):
         raise OutputError("disk", expected="a place that can be written", but="no space is left")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writing, "contact_sheet", full)
         patch.setattr(writing.PredictionWriter, "_note_progress", full)
         assert run("detection", images, "-o", tmp_path / "out") == 2
     assert run("detection", images, "-o", tmp_path / "out", "--resume") == code

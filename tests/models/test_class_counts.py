@@ -11,6 +11,7 @@ from visionzoo.weights.class_tensors import class_tensors
 
 COUNTS = [(3, 2), (3, 0), (0, 2), (1, 0)]
 FPN = {"type": "mmdet.FPN", "out_channels": 16, "num_outs": 5}
+ROI_HEAD = {"type": "mmdet.StandardRoIHead", "bbox_head": {"type": "mmdet.Shared2FCBBoxHead"}}
 
 
 def counts_of(things, stuff):
@@ -117,7 +118,7 @@ def test_the_limit_of_instances_is_at_most_queries_times_classes():
 
 
 def test_parts_that_find_objects_count_things_only():
-    model = {"type": "mmdet.MaskRCNN", "roi_head": {"bbox_head": {"type": "mmdet.Shared2FCBBoxHead"}}}
+    model = {"type": "mmdet.MaskRCNN", "roi_head": ROI_HEAD}
     assert filled(model).roi_head.bbox_head.num_classes == 3
     assert filled({"type": "mmdet.RetinaNet", "bbox_head": {"type": "mmdet.RetinaHead"}}).bbox_head.num_classes == 3
 
@@ -126,7 +127,7 @@ def test_panoptic_fpn_gets_both_counts():
     model = {
         "type": "mmdet.PanopticFPN",
         "semantic_head": {"type": "mmdet.PanopticFPNHead"},
-        "roi_head": {"bbox_head": {"type": "mmdet.Shared2FCBBoxHead"}},
+        "roi_head": ROI_HEAD,
         "panoptic_fusion_head": {"type": "mmdet.HeuristicFusionHead"},
     }
     result = filled(model)

@@ -40,7 +40,7 @@ def measured(samples, **options):
 
 
 def test_every_task_of_a_card_has_a_file():
-    assert {card.task for card in read_cards()} <= set(task_names())
+    assert {task for card in read_cards() for task in card.tasks} <= set(task_names())
 
 
 def test_unknown_task_suggests_the_nearest():

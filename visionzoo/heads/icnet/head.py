@@ -52,7 +52,7 @@ class ICNetHead(RegistrationHead):
         instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
-        ConfigError: fewer than 2 levels, or more than 5, or levels that are not halves of each other.
+        ConfigError: fewer than 2 levels are used, or one of them is not half the size of the one before.
         DataError: in ``loss``: the encoder has one direction.
         UnknownName: an unknown variant.
 
