@@ -156,9 +156,8 @@ def test_phrases_of_an_image_are_stated(tmp_path):
 def test_groups_are_stated_and_their_sheet_is_written_with_drawn_images_only(tmp_path):
     for images in ((), ("overlay",)):
         out = tmp_path / f"out{len(images)}"
-        files = [
-            Source(f"images/cats/{name}.jpg", f"images/cats/{name}.jpg", Path(f"cats/{name}.jpg")) for name in "ab"
-        ]
+        places = [Path(f"cats/{name}.jpg") for name in "ab"]
+        files = [Source(f"images/{place}", f"images/{place}", place) for place in places]
         group = {"group": "images/cats", "group_size": 2}
         maps = [predicted("co_saliency", RESULTS["saliency"], origin=file, **group) for file in files]
         written(out, maps, images=images)
