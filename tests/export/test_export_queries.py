@@ -104,7 +104,8 @@ def test_another_fusion_has_a_reason(model, monkeypatch):
 @pytest.mark.parametrize("name", ["mask2former_r50_coco_instance", "mask2former_r50_coconut"])
 def test_files_equal_those_of_the_model(name, tmp_path):
     pytest.importorskip("onnxruntime")
-    weights, images, file = weights_of(name, tmp_path), images_in(tmp_path), tmp_path / "model.onnx"
+    images, file = images_in(tmp_path), tmp_path / "model.onnx"
+    weights = weights_of(name, images, tmp_path)
     free = ["--cfg-options", "model.test_cfg.object_mask_thr=0.0", "model.test_cfg.iou_thr=0.0"]
     model = [name, "--tiny", "--weights", str(weights), *free]
     assert main(["export", *model, "--size", "64", "64", "-o", str(file), "-q"]) == 0  # recording any size takes longer
