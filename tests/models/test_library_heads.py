@@ -217,6 +217,20 @@ def test_two_stages_are_those_of_the_detector():
         torch.testing.assert_close(found.bboxes, expected.bboxes, rtol=1e-5, atol=1e-5)
 
 
+def test_predictions_need_no_true_masks_of_the_size_of_the_batch():
+    """mmdet loads the annotations of test images after it resizes them, so masks have the original size."""
+    cfg = QUERY_MODELS["Mask2Former"](RESNET)
+    head = dict(train_cfg=cfg.train_cfg, test_cfg=dict(object_mask_thr=0.0, iou_thr=0.3, max_per_image=20))
+    model = build_model(task_model_of(cfg, "panoptic", "panoptic_head", **head), num_classes=COUNTS)
+    batch = panoptic_batch(2, 3, ((70, 97), (64, 90), (33, 51)))
+    expected = predictions(model, batch)
+    for sample in batch["data_samples"]:
+        count = len(sample.gt_instances.labels)
+        sample.gt_instances.masks = BitmapMasks(np.zeros((count, 300, 400), np.uint8), 300, 400)
+    for found, without in zip(predictions(model, batch), expected, strict=True):
+        assert np.array_equal(found.panoptic.pred_panoptic.ids, without.panoptic.pred_panoptic.ids)
+
+
 QUERY_MODELS = {"Mask2Former": mask2former, "MaskFormer": maskformer}
 COUNTS = ClassCounts(5, 2)
 

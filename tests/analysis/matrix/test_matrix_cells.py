@@ -85,6 +85,14 @@ def test_a_classifier_works() -> None:
     assert outcome["seconds"] > 0
 
 
+@pytest.mark.parametrize("head", ["mmdet.MaskRCNN", "mmseg.UPerHead"])
+def test_heads_of_libraries_work_on_a_trunk_that_reads_phrases(head: str) -> None:
+    (cell,) = cells_of(["LAVTSwin"], ["no neck"], [head])
+    outcome = run_cell(cell)
+    assert outcome["status"] == WORKS, outcome
+    assert "note" not in outcome
+
+
 @pytest.mark.parametrize(
     ("head", "reason"),
     [

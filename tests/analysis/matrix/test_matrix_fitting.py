@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import pytest
+import torch
 
 from visionzoo.analysis.matrix import fitting
 from visionzoo.analysis.matrix.cells import Cell
+from visionzoo.analysis.matrix.data import HeadData, head_data
 from visionzoo.analysis.matrix.fitting import KINDS, refusal
 from visionzoo.analysis.matrix.models import model_config
 from visionzoo.analysis.matrix.parts import backbones, heads, necks
 from visionzoo.analysis.matrix.running import cells_of
+from visionzoo.models.wiring import build_model
 
 REFUSED = [
     ("VGG", "no neck", "MICDIRHead", "pairs"),
     ("MICDIREncoder", "no neck", "SCNNHead", "pairs"),
     ("VoxelMorphEncoder", "RCNet", "ICNetHead", "axes"),
     ("VGG", "RCNet", "LAVTHead", "phrase"),
-    ("LAVTSwin", "no neck", "mmseg.UPerHead", "library"),
+    ("VGG", "no neck", "LAVTHead", "phrase"),
     ("VGG", "no neck", "NASNetRoITail", "continues"),
+    ("LAVTSwin", "no neck", "NASNetRoITail", "continues"),
     ("NASNet", "RCNet", "NASNetRoITail", "continues"),
     ("VoxelMorphEncoder", "no neck", "DirectRegistrationHead", "untrained"),
     ("timm.vit*", "no neck", "HMoDEHead", "levels"),
@@ -31,7 +36,10 @@ SERVED = [
     ("VGG", "no neck", "SCNNHead"),
     ("timm.vit*", "RCNet", "HMoDEHead"),
     ("VGG", "LanguageFusion", "LAVTHead"),
+    ("VGG", "no neck", "WiCoHead"),
     ("LAVTSwin", "RCNet", "SCNNHead"),
+    ("LAVTSwin", "no neck", "mmseg.UPerHead"),
+    ("VGG", "LanguageFusion", "mmdet.RetinaHead"),
     ("VoxelMorphEncoder", "RCNet", "VoxelMorphHead (2-D)"),
     ("VoxelMorphEncoder", "LanguageFusion", "VoxelMorphHead (3-D)"),
     ("ICNetEncoder", "no neck", "MICDIRHead"),
@@ -82,6 +90,53 @@ def test_a_head_of_one_width_gets_one_map_of_a_trunk_without_a_neck() -> None:
 def test_a_part_that_reads_phrases_gets_a_text_encoder() -> None:
     found = cell("VGG", "LanguageFusion", "SCNNHead")
     assert model_config(found, found.head.model).text_encoder.type.endswith("TextEncoder")
+
+
+def test_a_model_of_a_library_becomes_a_task_model_to_read_phrases() -> None:
+    found = cell("LAVTSwin", "no neck", "mmdet.MaskRCNN")
+    model = model_config(found, found.head.model)
+    assert (model.type, model.head.type) == ("TaskModel", "TwoStageHead")
+    assert model.text_encoder.type.endswith("TextEncoder")
+    found = cell("VGG", "LanguageFusion", "mmseg.UPerHead")
+    model = model_config(found, found.head.model)
+    assert (model.head.type, model.auxiliary_head.type) == ("mmseg.UPerHead", "mmseg.FCNHead")
+
+
+def test_a_model_of_a_library_without_phrases_stays() -> None:
+    found = cell("VGG", "RCNet", "mmdet.MaskRCNN")
+    model = model_config(found, found.head.model)
+    assert model.type == "mmdet.MaskRCNN"
+    assert "text_encoder" not in model
+
+
+@pytest.mark.parametrize(
+    ("neck", "head", "is_equal"),
+    [
+        ("no neck", "LAVTHead", True),
+        ("LanguageFusion", "LAVTHead", False),
+        ("no neck", "WiCoHead", False),
+    ],
+)
+def test_the_result_depends_on_the_phrase_unless_only_maps_are_read(neck: str, head: str, is_equal: bool) -> None:
+    """The reason ``phrase``: all phrases have one result if neither the head nor the trunk reads them."""
+    found = cell("VGG", neck, head)
+    data = head_data(found.head.config)
+    torch.manual_seed(0)
+    model = build_model(model_config(found, data.model), num_classes=data.counts).eval()
+    one, other = (outputs_for(model, data, phrase) for phrase in ("the left one", "a red car behind the tree"))
+    assert torch.equal(one, other) is is_equal
+    refused = refusal(found)
+    assert (refused is not None and refused.kind == "phrase") is is_equal
+
+
+def outputs_for(model: Any, data: HeadData, phrase: str) -> torch.Tensor:
+    """Return logits or probabilities of the validation images, all with one phrase."""
+    batch = model.data_preprocessor(data.batch("val"))
+    for sample in batch["data_samples"]:
+        sample.set_metainfo({"phrase": phrase})
+    with torch.no_grad():
+        found = model(**batch, mode="tensor")
+    return found if isinstance(found, torch.Tensor) else found["map"]
 
 
 def test_another_variant_gives_the_maps_that_the_tiny_one_lacks() -> None:

@@ -17,7 +17,6 @@ from mmengine.config import ConfigDict
 from visionzoo.analysis.matrix.models import model_config, reads_phrases, trunk_of
 from visionzoo.analysis.matrix.parts import Head, axes_of, axes_of_part
 from visionzoo.config import load_config
-from visionzoo.config.parts import parts_of
 from visionzoo.errors import counted, some_of
 from visionzoo.models.level_needs import least_levels
 from visionzoo.models.parameters import part_has_parameters
@@ -46,8 +45,7 @@ KINDS: Mapping[str, str] = {
     "pairs": "One part reads pairs of images, the other reads single images.",
     "axes": "The head reads maps of volumes, and the neck reads only maps of images.",
     "untrained": "The head is not trained, so a trunk with parameters would keep its random weights.",
-    "phrase": "The head finds what a phrase describes, and no part reads phrases.",
-    "library": "A part reads phrases, and the model of mmdet or mmseg has no argument for a text encoder.",
+    "phrase": "The head reads phrases only through the maps of the trunk, and the trunk reads no phrases.",
     "continues": "A part of the head continues the cells of one backbone.",
     "levels": "The head reads more maps than the trunk gives.",
 }
@@ -105,21 +103,13 @@ def _is_trained(config: str) -> bool:
 
 
 def _phrase(cell: Cell) -> Refusal | None:
+    """Refuse a head for phrases if neither the head nor the trunk reads them: no result would depend on a phrase."""
     if not cell.head.model.get("text_encoder") or reads_phrases(model_config(cell, cell.head.model)):
         return None
-    trunk = cell.backbone.name if cell.neck.cfg is None else f"{cell.backbone.name} nor {cell.neck.name}"
-    sentence = f"{cell.head.name} finds what a phrase describes, and neither the head nor {trunk} reads phrases."
+    backbone, neck = cell.backbone.name, cell.neck.name
+    trunk = f"{backbone} reads no phrases" if cell.neck.cfg is None else f"neither {backbone} nor {neck} reads phrases"
+    sentence = f"{cell.head.name} reads only the maps of the trunk, and {trunk}, so all phrases would have one result."
     return Refusal("phrase", sentence)
-
-
-def _library(cell: Cell) -> Refusal | None:
-    if "text_encoder" in parts_of(resolved(cell.head.model)):
-        return None
-    readers = [part.name for part in (cell.backbone, cell.neck) if part.cfg and takes(part.cfg, "text_channels")]
-    if not readers:
-        return None
-    model = cell.head.model["type"]
-    return Refusal("library", f"{readers[0]} reads phrases, and {model} has no argument for a text encoder.")
 
 
 def _continues(cell: Cell) -> Refusal | None:
@@ -157,7 +147,6 @@ _RULES: tuple[Callable[[Cell], Refusal | None], ...] = (
     _pairs,
     _axes,
     _phrase,
-    _library,
     _continues,
     _untrained,
     _levels,

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from mmengine.config import ConfigDict
 
 from visionzoo.analysis.matrix.parts import text_encoder
+from visionzoo.config.parts import parts_of
 from visionzoo.config.tree import plain
+from visionzoo.models.heads_by_name import heads_by_name
 from visionzoo.models.level_needs import least_levels
 from visionzoo.models.part_configs import dense_heads, parts_in, resolved, takes
 from visionzoo.models.wiring import backbone_levels, pad_for_backbone, reads_one_width, trunk_levels
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 # Settings of backbones that read pairs, which the head's config determines.
 _OF_PAIRS = ("dims", "in_channels", "both_directions")
 
+_AUXILIARY = "auxiliary_head"
+
 
 def model_config(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
     """Return the ``model`` of a cell.
 
-    The backbone and neck of the head's config keep their settings there. A part that reads phrases gets a text encoder.
-    A head that reads maps of one width gets the last map of a trunk whose maps have several.
+    The backbone and neck of the head's config keep their settings there. A part that reads phrases gets a text encoder;
+    a model of mmdet or mmseg, which has none, becomes a task model with the same heads. A head that reads maps of one
+    width gets the last map of a trunk whose maps have several.
 
     Args:
         cell: the cell.
@@ -34,6 +39,8 @@ def model_config(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
     made = ConfigDict(copy.deepcopy(plain(model)))
     given, neck = made.backbone, made.get("neck")
     if not (_is_same(given, cell.backbone.cfg) and _is_same(neck, cell.neck.cfg)):
+        if _trunk_reads_phrases(cell) and "text_encoder" not in parts_of(resolved(made)):
+            made = _as_task_model(made, cell.head.task)
         made.backbone = _backbone(cell, given)
         made.neck = copy.deepcopy(cell.neck.cfg)
         if reads_phrases(made) and not made.get("text_encoder"):
@@ -70,6 +77,18 @@ def reads_phrases(model: Mapping[str, Any]) -> bool:
         True
     """
     return any(takes(cfg, "text_channels") for _, cfg, _ in parts_in(model))
+
+
+def _trunk_reads_phrases(cell: Cell) -> bool:
+    return any(part.cfg is not None and takes(part.cfg, "text_channels") for part in (cell.backbone, cell.neck))
+
+
+def _as_task_model(model: ConfigDict, task: str) -> ConfigDict:
+    """Return a model of mmdet or mmseg as a task model with the same heads, also those that only training uses."""
+    made = heads_by_name(model, task).model
+    (head,) = made.pop("heads").values()
+    auxiliary = model.get(_AUXILIARY)
+    return ConfigDict({**made, "head": head} | ({} if auxiliary is None else {_AUXILIARY: auxiliary}))
 
 
 def _is_same(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:

@@ -39,6 +39,7 @@ def detection_samples(batch: Batch, *, truth: Sequence[str] = ()) -> list[DetDat
             ``ignored_instances``, ``gt_sem_seg``), or with the fields of ``PackTaskInputs`` (``gt_bboxes``,
             ``gt_bboxes_labels``, ``gt_masks``, ``gt_ignore_flags``, ``gt_map``).
         truth: fields of the ground truth that each sample must have: ``bboxes``, ``labels``, ``masks``, ``sem_seg``.
+            With none, for predictions, no ground truth is converted; it may have the size of the original image.
 
     Raises:
         DataError: a field of ``truth`` is missing, or a sample has several images.
@@ -49,11 +50,9 @@ def detection_samples(batch: Batch, *, truth: Sequence[str] = ()) -> list[DetDat
     samples = []
     for sample in _single(batch):
         made = DetDataSample(metainfo=_about(sample.metainfo, size, pad_shape=sample.metainfo.get("pad_shape") or size))
-        _set_instances(made, sample, size)
-        semantic = _semantic_of(sample)
-        if semantic is not None:
-            made.gt_sem_seg = PixelData(sem_seg=_padded(semantic, size))
-        _require(made, truth)
+        if truth:
+            _set_truth(made, sample, size)
+            _require(made, truth)
         samples.append(made)
     return samples
 
@@ -120,6 +119,13 @@ def _two(shape: Sequence[int]) -> tuple[int, int]:
 
 
 # --------------------------------------------------------------------------- ground truth
+
+
+def _set_truth(made: DetDataSample, sample: BaseDataElement, size: tuple[int, int]) -> None:
+    _set_instances(made, sample, size)
+    semantic = _semantic_of(sample)
+    if semantic is not None:
+        made.gt_sem_seg = PixelData(sem_seg=_padded(semantic, size))
 
 
 def _set_instances(made: DetDataSample, sample: BaseDataElement, size: tuple[int, int]) -> None:
