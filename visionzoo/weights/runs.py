@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from visionzoo.config import LoadedConfig, diff_configs, load_config
 from visionzoo.config.files import no_run
@@ -67,18 +67,13 @@ def load_with_weights(
     _require_source(weights)
     if is_hub_model(name):
         folder = hub_model(str(name))
-        loaded = load_with_weights(folder, weights, again=again, tiny=tiny, options=options, allow_new=allow_new)
+        further = {"tiny": tiny, "options": options, "allow_new": allow_new, "other_heads": other_heads}
+        loaded = load_with_weights(folder, weights, again=again, **further)  # type: ignore[arg-type]
         loaded.name = name_of_hub_model(str(name))
         return loaded
     run = _run_of_weights(weights)
-    if name is None and run is None and _is_missing_path(weights):
-        raise no_run(Path(weights))  # type: ignore[arg-type]
-    if name is None and run is None:
-        raise ConfigError(
-            "config", expected="a config's name, a file or the folder of a run", found="none", advice="add one"
-        )
     if name is None:
-        return load_config(run, tiny=tiny, options=options, allow_new=allow_new)  # type: ignore[arg-type]
+        return load_config(run or _no_config(weights), tiny=tiny, options=options, allow_new=allow_new)
     named = _load_named(Path(name), run, tiny=tiny, options=options, allow_new=allow_new)
     if run is None or (named.run is not None and named.run.resolve() == run.resolve()):
         return named
@@ -94,6 +89,14 @@ def load_with_weights(
             + some_of([line.lstrip("-+~ ") for line in differing], most=3)
         )
     return own
+
+
+def _no_config(weights: Any) -> NoReturn:
+    """Raise the error for weights without a config."""
+    if _is_missing_path(weights):
+        raise no_run(Path(weights))
+    expected = "a config's name, a file or the folder of a run"
+    raise ConfigError("config", expected=expected, found="none", advice="add one")
 
 
 def _load_named(path: Path, run: Path | None, *, tiny: bool, options: Any, allow_new: bool) -> LoadedConfig:
