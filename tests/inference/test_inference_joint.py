@@ -23,7 +23,9 @@ from PIL import Image
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.errors import ConfigError, InputError, UnknownName
+from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.predictions import JointPrediction
+from visionzoo.inference.readers import readers_of
 from visionzoo.tasks import JointTask, task_of
 
 TIMES = ("seconds", "inputs_per_second", "started", "command", "out", "settings", "weights", "form")
@@ -180,7 +182,8 @@ def test_selections_by_task(joint, images, tmp_path, capsys):
     )
     chosen = Inferencer(config, weights, device="cpu", classes=["square"]).one(scene(50, 70)).results
     assert chosen["classification"].labels.tolist() == [1]
-    assert len(chosen["lanes"].points) == len(inferencer.of_task("lanes").one(scene(50, 70)).result.points) or True
+    whole = Inferencer(config, weights, device="cpu").one(scene(50, 70)).results
+    assert chosen["lanes"].to_json() == whole["lanes"].to_json()
     assert run(config, weights, images / "a.png", "-o", tmp_path / "o", "--threshold", "lanes=1") == 0
     assert "lanes: no lane above 1 in 1 of 1 images; the best score is 0." in capsys.readouterr().err
 
@@ -201,6 +204,19 @@ def test_selections_by_task(joint, images, tmp_path, capsys):
 def test_wrong_selections_are_one_sentence(joint, options, error, message):
     with pytest.raises(error, match=message):
         Inferencer(*joint, device="cpu", **options)
+
+
+def test_a_class_of_several_tasks_may_have_a_comma():
+    two = {"lanes": TaskClasses(), "classification": TaskClasses(("tench, Tinca tinca", "cat"))}
+    assert readers_of(two, names="cat,tench, Tinca tinca")["classification"].selection.labels == (1, 0)
+
+
+@pytest.mark.parametrize("tasks", [None, []])
+def test_a_config_without_a_task_is_one_sentence(tmp_path, images, capsys, tasks):
+    config = write_config(tmp_path, tasks, {"head": HEADS["counting"]})
+    assert run(config, "none", images / "a.png", "-o", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert f"error: {config}: task: expected the name of a task, found none; add one or several of classif" in said
 
 
 def test_an_option_that_no_task_has_is_refused(joint, images, tmp_path, capsys):

@@ -234,7 +234,7 @@ def test_classes_beyond_the_five_best_are_kept():
     names = tuple(f"kind {number}" for number in range(9))
     scores = class_scores_of(np.linspace(0.9, 0.1, 9), names, kept=None)
     task = task_of("classification")
-    found, best = selection_of(task, names, classes="kind 7,kind 8").of(scores, True)
+    found, best = selection_of(task, names, classes=["kind 7", "kind 8"]).of(scores, True)
     assert found.to_json()["names"] == ["kind 7", "kind 8"]
     assert best == pytest.approx(0.2)
     assert len(selection_of(task, names).of(scores, True)[0]) == 5
@@ -248,9 +248,9 @@ def test_the_best_lanes_stay_in_order():
 
 
 def test_without_class_names_numbers_are_names():
-    assert selection_of(task_of("detection"), None, classes="2", thresholds={"0": 0.5}).labels == (2,)
+    assert selection_of(task_of("detection"), None, classes=["2"], thresholds={"0": 0.5}).labels == (2,)
     with pytest.raises(InputError, match="the weights have no class names"):
-        selection_of(task_of("detection"), None, classes="cat")
+        selection_of(task_of("detection"), None, classes=["cat"])
 
 
 def test_a_threshold_does_not_take_the_inputs(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def selection_of(
     *,
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
-    classes: str | Iterable[str] | None = None,
+    classes: Iterable[str] | None = None,
     limit: int | None = None,
 ) -> Selection:
     """Check what the user selects, and return the selection.
@@ -68,7 +68,7 @@ def selection_of(
         names: class names by label; None if they are unknown. A label is then its own name.
         threshold: None for the threshold of the task.
         thresholds: by class name, thresholds that replace ``threshold``.
-        classes: names of the classes to keep, in a list or separated by commas; None for all.
+        classes: names of the classes to keep; None for all.
         limit: largest number of results, >= 1; None for the number of the task.
 
     Raises:
@@ -94,8 +94,6 @@ def selection_of(
     for name, score in (thresholds or {}).items():
         _require_score(score, f"{option('threshold')} of {name}")
         by_label |= dict.fromkeys(_labels_of(name, names), float(score))
-    if isinstance(classes, str):
-        classes = _separated(classes, names or ())
     chosen = None if classes is None else [label for name in classes for label in _labels_of(name, names)]
     if chosen == []:
         raise ConfigError(
@@ -172,11 +170,11 @@ def _require_score(score: Any, where: str) -> None:
         raise ConfigError(where, expected="a score from 0 to 1", found=f"{score}", advice="use 0.3, for example")
 
 
-def _separated(text: str, names: Sequence[str]) -> list[str]:
+def separated(text: str, names: Sequence[str]) -> list[str]:
     """Split names at commas. A name of the model may have commas itself.
 
     Example:
-        >>> _separated("cat,tench, Tinca tinca,dog", ["cat", "tench, Tinca tinca"])
+        >>> separated("cat,tench, Tinca tinca,dog", ["cat", "tench, Tinca tinca"])
         ['cat', 'tench, Tinca tinca', 'dog']
     """
     parts, found = text.split(","), []
