@@ -234,9 +234,9 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     """
     from visionzoo.inference.exported import exported_file
 
-    with joined(args) as processes:
-        # the logger of the readers imports torch, which an ONNX file does not need
-        if exported_file(args.model) is not None or args.backend == "onnxruntime":
+    needs_torch = exported_file(args.model) is None and args.backend == "torch"
+    with joined(args, needs_torch=needs_torch) as processes:
+        if not needs_torch:  # the logger of the readers imports it
             return _run_inference(args, command, seen or _Seen(), only, processes)
         say_loading(quiet=args.quiet)
         with deferred_imports(), readers_on_stderr(quiet=args.quiet):

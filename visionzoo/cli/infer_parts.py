@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT = 30 * 86400.0  # seconds in which the slowest process must end
+_NUMBERS = ("WORLD_SIZE", "SLURM_NTASKS")  # variables in which torchrun and srun state the number of processes
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ class Processes:
 
 
 @contextmanager
-def joined(args: argparse.Namespace) -> Iterator[Processes]:
+def joined(args: argparse.Namespace, *, needs_torch: bool) -> Iterator[Processes]:
     """Join the other processes of this run, if a launcher started several. Only the first one prints.
 
     Args:
-        args: values of the options; ``device`` becomes the GPU of this process, and ``quiet`` and ``json`` are set for
-            all processes but the first.
+        args: values of the options. ``quiet`` and ``json`` are set for all processes but the first.
+        needs_torch: True if torch runs the model; ``args.device`` then becomes the GPU of this process.
 
     Raises:
         InputError: the inputs are on stdin, which only one process can read.
     """
-    if "RANK" not in os.environ and "SLURM_PROCID" not in os.environ:
+    if all(os.environ.get(name, "1") in ("", "1") for name in _NUMBERS):  # torch, which a file may not need, joins
         yield Processes()
         return
     import torch
@@ -73,12 +74,12 @@ def joined(args: argparse.Namespace) -> Iterator[Processes]:
     from visionzoo.system import distributed
     from visionzoo.system.devices import choose_device
 
-    device = choose_device(args.device, distributed.local_rank())
+    device = str(choose_device(args.device, distributed.local_rank())) if needs_torch else args.device
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=_TIMEOUT, backend="gloo")
     processes = Processes(distributed.rank(), distributed.world_size())
     try:
         if processes.count > 1:
-            args.device = str(device)
+            args.device = device
             args.quiet, args.json = args.quiet or not processes.are_first, args.json and processes.are_first
             _refuse_stdin(args)
         yield processes
