@@ -289,11 +289,13 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
 
 def _require_files(args: argparse.Namespace, tasks: Sequence[Task]) -> None:
     """Raise an error for further files of results that no task has."""
-    from visionzoo.inference.selecting import has_option, require_option
+    from visionzoo.inference.selecting import require_format, require_option
 
-    for option in [*args.save, *(["crops"] if args.save_crops else [])]:
-        if not any(has_option(task, option) for task in tasks):
-            require_option(tasks[0], option, "--save-crops" if option == "crops" else f"--save {option}")
+    for name in args.save:
+        if not any(name in task.saves for task in tasks):
+            require_format(tasks[0], name)
+    if args.save_crops and all(task.crops is None for task in tasks):
+        require_option(tasks[0], "crops", "--save-crops")
 
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
