@@ -51,7 +51,11 @@ def test_cells_are_listed_without_a_run(tmp_path: Path, capsys: pytest.CaptureFi
         (["--backbone", "BosNet"], "did you mean 'BossNet'"),
         (["--part", "3/2"], "--part: expected K/N"),
         (["--workers", "0"], "--workers: expected 1 or more"),
-        (["--markdown", "no_page.md"], "--markdown: expected a page with markers"),
+        (
+            ["--markdown", "no_page.md"],
+            "expected a page with <!-- matrix --> and <!-- /matrix -->, found no file no_page",
+        ),
+        (["--markdown", "page.md"], "--markdown: expected a page with the lines <!-- matrix --> and"),
         (["-o", "."], "--out: expected a file"),
     ],
 )
@@ -59,8 +63,15 @@ def test_wrong_use_is_exit_code_2(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").write_text("a page without markers")
     assert main([*words, "--list"]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_of_outcomes_below_a_file_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert main([*ONE, "-o", str(tmp_path / "file" / "sub" / "m.jsonl")]) == 2
+    assert "m.jsonl: expected a place that can be written, but a part of the path is a file" in capsys.readouterr().err
 
 
 PARTS = '''

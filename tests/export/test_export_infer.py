@@ -121,7 +121,7 @@ def compare(folder: Path, other: Path, tolerance: float) -> None:
 
 def weights_of(name: str, images: Path, folder: Path) -> Path:
     """Write seeded weights whose features and scores have, on these images, the spread of trained ones."""
-    options = {"check": lambda task, names: None, "device": "cpu", "trust_pickle": False, "options": (), "exact": True}
+    options = {"device": "cpu", "trust_pickle": False, "options": (), "exact": True}
     made = ready(torch_backend(name, "none", tiny=True, **options))
     seed(made.form, batch_of(made, images))
     torch.save({"state_dict": made.backend.model.state_dict()}, folder / "weights.pth")

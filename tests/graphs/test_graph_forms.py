@@ -60,7 +60,7 @@ def seeded_backend(name: str) -> tuple[Any, Any]:
     task = task_of(cfg.task)
     options = task.options(cfg.model)
     backend = torch_backend(
-        name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=options,
+        name, "none", device="cpu", trust_pickle=False, tiny=True, options=options,
         allow_new=True, exact=True,
     )  # fmt: skip
     fill_weights(backend.model, 0)
@@ -101,9 +101,7 @@ def test_sides_of_any_size_are_multiples_of_padding_and_pipeline(name, multiple)
 
 
 def backend_of(name: str) -> Any:
-    return torch_backend(
-        name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=()
-    )
+    return torch_backend(name, "none", device="cpu", trust_pickle=False, tiny=True, options=())
 
 
 @pytest.mark.parametrize("grid", [(4, 5), (3, 7), (9, 11)])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from visionzoo import Inferencer
 from visionzoo.cli.infer import main
-from visionzoo.errors import DataError
+from visionzoo.errors import DataError, InputError
 from visionzoo.zoo import get_model
 
 NAME = "gconet_plus"
@@ -58,6 +58,21 @@ def test_a_folder_is_a_group(inferencer, folders):
     for each in predictions[:3]:
         assert each.result.map.shape == each.size[::-1]
     assert predictions[0].record()["group"] == str(folders / "cats")
+
+
+def test_a_group_that_cannot_be_used_leaves_the_others(inferencer, folders, monkeypatch):
+    def resized(results):
+        if len(results["img"]) == 3:
+            raise ValueError("an image is too small")
+        return results
+
+    monkeypatch.setattr(inferencer.prepare, "transforms", [resized, *inferencer.prepare.transforms])
+    predictions = list(inferencer(folders, errors="report"))
+    assert [each.error is None for each in predictions] == [False] * 4 + [True] * 2
+    assert "0.png and 2 more: expected" in str(predictions[0].error)
+    assert "0.png and 2 more" not in str(predictions[3].error)
+    with pytest.raises(InputError, match="2 more: expected an image that the test pipeline can use"):
+        list(inferencer([folders / "cats" / f"{number}.png" for number in range(3)]))
 
 
 def test_images_of_a_group_change_each_other_and_other_groups_do_not(inferencer, folders):

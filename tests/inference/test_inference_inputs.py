@@ -1,5 +1,6 @@
 """Accepted inputs of inference, and the errors for all others."""
 
+import errno
 import io
 import os
 import threading
@@ -86,6 +87,23 @@ def test_counts(tree):
 def test_inputs_that_match_nothing(tree, given, words):
     with pytest.raises(InputError, match=words):
         expand_inputs(["b.jpg", given])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("deep/%d.jpg", "deep: expected a readable folder, but Permission denied; check its permissions"),
+        ("deep/missing.jpg", "deep/missing.jpg: expected an image, found no such file; check the path"),
+    ],
+)
+def test_a_folder_whose_names_may_not_be_read(tree, monkeypatch, given, words):
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refused)
+    monkeypatch.setattr("os.listdir", refused)
+    with pytest.raises(InputError, match=words):
+        expand_inputs([given])
 
 
 def test_subfolders_are_hinted_at(tree):

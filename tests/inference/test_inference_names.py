@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+from pathlib import Path
 
 import pytest
 from inference_scenes import save_weights, scene
 from PIL import Image
 
 from visionzoo.cli.infer import main
+from visionzoo.inference.taken_names import TakenNames
 
 NAMES = (
     b"-rf.jpg",
@@ -29,6 +31,17 @@ def folder(tmp_path):
         Image.fromarray(scene(30, 44)).save(os.fsencode(folder) + b"/" + name)
     (folder / os.fsdecode(b"bad\xff\n.png")).write_bytes(b"no image")
     return folder
+
+
+def test_many_inputs_of_one_name_get_numbers_in_few_steps(tmp_path, monkeypatch):
+    names, asked, has_any = TakenNames(tmp_path), [], TakenNames.has_any
+    monkeypatch.setattr(TakenNames, "has_any", lambda self, paths: (asked.append(1), has_any(self, paths))[1])
+    names.add([Path("a-7")])  # of another input
+    found = [names.first_free(lambda number: [Path(f"a-{number}")]) for _ in range(300)]
+    names.close()
+    assert sorted(found) == [*range(1, 7), *range(8, 302)]
+    assert found[:4] == [1, 2, 3, 4]
+    assert len(asked) < 300 * 20
 
 
 @pytest.mark.parametrize("model", ["scnn_tusimple", "hmode_shanghaitech_a", "rcnet_retinanet"])

@@ -1,5 +1,6 @@
 """Several processes share the inputs, and their merged files equal those of one process, byte for byte."""
 
+import argparse
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from inference_scenes import save_video, scene
 from PIL import Image
 
 from visionzoo.cli.infer import main
+from visionzoo.cli.infer_parts import Processes, joined
 from visionzoo.inference import merging, writing
 from visionzoo.inference.inferencer import Inferencer
 
@@ -188,10 +190,33 @@ def test_two_gloo_processes(images, tmp_path):
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
 
-def test_stdin_cannot_be_shared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("RANK", "0")
+def pretend_two_processes(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr("visionzoo.system.distributed.start", lambda *args, **options: None)
     monkeypatch.setattr("visionzoo.system.distributed.world_size", lambda: 2)
+
+
+@pytest.mark.parametrize(("needs_torch", "device"), [(True, "cuda:1"), (False, "auto")])
+def test_only_torch_gets_the_gpu_of_a_process(monkeypatch, needs_torch, device):
+    pretend_two_processes(monkeypatch)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr("visionzoo.system.devices.choose_device", lambda name, rank: torch.device("cuda", rank))
+    args = argparse.Namespace(device="auto", quiet=False, json=False)
+    with joined(args, needs_torch=needs_torch) as processes:
+        assert (processes.count, args.device) == (2, device)
+
+
+def test_one_task_of_slurm_joins_nobody(monkeypatch):
+    """An exported file then runs without torch, which would join the processes."""
+    for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("visionzoo.system.distributed.find_launcher", lambda: pytest.fail("torch is asked"))
+    with joined(argparse.Namespace(), needs_torch=False) as processes:
+        assert processes == Processes()
+
+
+def test_stdin_cannot_be_shared(tmp_path, monkeypatch, capsys):
+    pretend_two_processes(monkeypatch)
     assert main(["bossnet_t0_imagenet", "-", *FIXED, "-o", str(tmp_path / "out")]) == 2
     assert "-: expected inputs that every process can read, found stdin; write the paths" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from visionzoo import Inferencer
 from visionzoo.cli.infer import main
 from visionzoo.cli.result_options import split_thresholds
 from visionzoo.errors import ConfigError, InputError, UnknownName
-from visionzoo.inference.selecting import model_thresholds, require_option, selection_of
+from visionzoo.inference.selecting import model_thresholds, require_format, require_option, selection_of
 from visionzoo.structures.class_scores import class_scores_of
 from visionzoo.structures.detections import Detections, decode_mask, encode_mask
 from visionzoo.structures.lanes import Lanes
@@ -151,6 +151,8 @@ def test_a_mask_gives_its_outline():
         (["--classes", "star,sqare"], "no class of this model is called 'sqare'; did you mean 'square'?"),
         (["--classes", ","], "classes: expected at least one class, found none"),
         (["--limit", "0"], "--limit: expected 1 or more, found 0"),
+        (["--save", "crops"], "no file format of results is called 'crops'; known: txt"),
+        (["--save", "threshold"], "no file format of results is called 'threshold'; known: txt"),
         (["--save", "tx"], "no file format of results is called 'tx'; did you mean 'txt'?"),
     ],
 )
@@ -181,8 +183,9 @@ def test_tasks_refuse_what_they_do_not_have(run, image, capsys, name, options, w
 
 
 def test_every_option_has_a_task():
-    for option in ("threshold", "classes", "limit", "crops", "txt"):
+    for option in ("threshold", "classes", "limit", "crops"):
         require_option(task_of("detection"), option, option)
+    require_format(task_of("detection"), "txt")
 
 
 def test_the_end_states_what_was_found(run, image, every, capsys):
@@ -234,7 +237,7 @@ def test_classes_beyond_the_five_best_are_kept():
     names = tuple(f"kind {number}" for number in range(9))
     scores = class_scores_of(np.linspace(0.9, 0.1, 9), names, kept=None)
     task = task_of("classification")
-    found, best = selection_of(task, names, classes="kind 7,kind 8").of(scores, True)
+    found, best = selection_of(task, names, classes=["kind 7", "kind 8"]).of(scores, True)
     assert found.to_json()["names"] == ["kind 7", "kind 8"]
     assert best == pytest.approx(0.2)
     assert len(selection_of(task, names).of(scores, True)[0]) == 5
@@ -248,9 +251,9 @@ def test_the_best_lanes_stay_in_order():
 
 
 def test_without_class_names_numbers_are_names():
-    assert selection_of(task_of("detection"), None, classes="2", thresholds={"0": 0.5}).labels == (2,)
+    assert selection_of(task_of("detection"), None, classes=["2"], thresholds={"0": 0.5}).labels == (2,)
     with pytest.raises(InputError, match="the weights have no class names"):
-        selection_of(task_of("detection"), None, classes="cat")
+        selection_of(task_of("detection"), None, classes=["cat"])
 
 
 def test_a_threshold_does_not_take_the_inputs(tmp_path, monkeypatch):

@@ -185,9 +185,7 @@ def _ready(args: argparse.Namespace) -> Ready:
     from visionzoo.inference.torch_backend import torch_backend
 
     changes: dict[str, Any] = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    backend = torch_backend(
-        args.model[0], args.weights, check=lambda classes: None, device="cpu", trust_pickle=False, **changes
-    )
+    backend = torch_backend(args.model[0], args.weights, device="cpu", trust_pickle=False, **changes)
     for line in backend.notes:
         note(line, quiet=args.quiet)
     if backend.is_untrained:

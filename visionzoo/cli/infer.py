@@ -234,9 +234,9 @@ def run_inference(args: argparse.Namespace, command: str, seen: _Seen | None = N
     """
     from visionzoo.inference.exported import exported_file
 
-    with joined(args) as processes:
-        # the logger of the readers imports torch, which an ONNX file does not need
-        if exported_file(args.model) is not None or args.backend == "onnxruntime":
+    needs_torch = exported_file(args.model) is None and args.backend == "torch"
+    with joined(args, needs_torch=needs_torch) as processes:
+        if not needs_torch:  # the logger of the readers imports it
             return _run_inference(args, command, seen or _Seen(), only, processes)
         say_loading(quiet=args.quiet)
         with deferred_imports(), readers_on_stderr(quiet=args.quiet):
@@ -274,13 +274,13 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
     total = _total(args, inputs)
     about |= {"total": total} if total is not None else {}
     about |= {"left_out": left_out} if left_out else {}
+    run = Run(args, inferencer, out, images, about)
     if is_shared(out, processes):
-        run = Run(args, inferencer, out, images, about)
         done, failed = run_parts(processes, run, total, _run)
     else:
         with locked(out, "an inference") as lock:
             note(lock.note, quiet=args.quiet or not lock.note)
-            done, failed = _run(args, inferencer, sources, total, out, images, about)
+            done, failed = _run(run, sources, total)
     also = f"; {left_out} left out" if left_out else ""
     note(f"{done - failed} of {done} {inputs.nouns} done{also}, results in {shown_path(out)}", quiet=args.quiet)
     # an exit code other than 0 of another process would let torchrun end the first one
@@ -289,11 +289,13 @@ def _run_inference(args: argparse.Namespace, command: str, seen: _Seen, only: st
 
 def _require_files(args: argparse.Namespace, tasks: Sequence[Task]) -> None:
     """Raise an error for further files of results that no task has."""
-    from visionzoo.inference.selecting import has_option, require_option
+    from visionzoo.inference.selecting import require_format, require_option
 
-    for option in [*args.save, *(["crops"] if args.save_crops else [])]:
-        if not any(has_option(task, option) for task in tasks):
-            require_option(tasks[0], option, "--save-crops" if option == "crops" else f"--save {option}")
+    for name in args.save:
+        if not any(name in task.saves for task in tasks):
+            require_format(tasks[0], name)
+    if args.save_crops and all(task.crops is None for task in tasks):
+        require_option(tasks[0], "crops", "--save-crops")
 
 
 def _fitted(args: argparse.Namespace, loaded: LoadedConfig, changes: list[str]) -> LoadedConfig:
@@ -417,25 +419,17 @@ def _make_inferencer(args: argparse.Namespace, loaded: LoadedConfig) -> Inferenc
     return inferencer
 
 
-def _run(
-    args: argparse.Namespace,
-    inferencer: Inferencer,
-    sources: Iterator[Source],
-    total: int | None,
-    out: Path,
-    images: tuple[str, ...],
-    about: dict[str, Any],
-    part: Part | None = None,
-) -> tuple[int, int]:
+def _run(run: Run, sources: Iterator[Source], total: int | None, part: Part | None = None) -> tuple[int, int]:
     """Predict and write all inputs, or those of a part. Return the number of inputs and the number of failed ones."""
     from visionzoo.cli.progress import progress
     from visionzoo.inference.joint_writing import prediction_writer
     from visionzoo.inference.resuming import remove_old_results
 
+    args, out = run.args, run.out
     if args.max_samples is not None:
         sources = islice(sources, args.max_samples)
     sources = sources if part is None else part.own(sources)
-    earlier = _earlier(args, out if part is None else part.folder, about, sources)
+    earlier = _earlier(args, out if part is None else part.folder, run.about, sources)
     if earlier is None:
         if part is None:
             remove_old_results(out)
@@ -444,9 +438,10 @@ def _run(
         return earlier.run["inputs"], earlier.run["failed"]
     elif total is not None:
         total = max(total - earlier.count, 0)
-    predictions = inferencer(sources, keep_images=bool(images) or args.save_crops or args.gallery, errors="report")
-    further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery, "earlier": earlier, "part": part}
-    with prediction_writer(out, inferencer, images, about, **further) as writer:
+    drawn = bool(run.images) or args.save_crops or args.gallery
+    predictions = run.inferencer(sources, keep_images=drawn, errors="report")
+    options = {**run.writing, "earlier": earlier, "part": part}
+    with prediction_writer(out, run.inferencer, run.images, run.about, **options) as writer:
         for prediction in progress(predictions, total, "infer", quiet=args.quiet, plain=args.no_progress):
             writer.write(prediction)
             say_done(args, prediction, writer)
@@ -458,7 +453,7 @@ def _run(
     for line in writer.notes:
         note(f"warning: {line}", quiet=args.quiet)
     if part is None:
-        say_end(args, inferencer, writer)
+        say_end(args, run.inferencer, writer)
     return writer.done, writer.failed
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT = 30 * 86400.0  # seconds in which the slowest process must end
+_NUMBERS = ("WORLD_SIZE", "SLURM_NTASKS")  # variables in which torchrun and srun state the number of processes
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,17 @@ class Processes:
 
 
 @contextmanager
-def joined(args: argparse.Namespace) -> Iterator[Processes]:
+def joined(args: argparse.Namespace, *, needs_torch: bool) -> Iterator[Processes]:
     """Join the other processes of this run, if a launcher started several. Only the first one prints.
 
     Args:
-        args: values of the options; ``device`` becomes the GPU of this process, and ``quiet`` and ``json`` are set for
-            all processes but the first.
+        args: values of the options. ``quiet`` and ``json`` are set for all processes but the first.
+        needs_torch: True if torch runs the model; ``args.device`` then becomes the GPU of this process.
 
     Raises:
         InputError: the inputs are on stdin, which only one process can read.
     """
-    if "RANK" not in os.environ and "SLURM_PROCID" not in os.environ:
+    if all(os.environ.get(name, "1") in ("", "1") for name in _NUMBERS):  # torch, which a file may not need, joins
         yield Processes()
         return
     import torch
@@ -73,12 +74,12 @@ def joined(args: argparse.Namespace) -> Iterator[Processes]:
     from visionzoo.system import distributed
     from visionzoo.system.devices import choose_device
 
-    device = choose_device(args.device, distributed.local_rank())
+    device = str(choose_device(args.device, distributed.local_rank())) if needs_torch else args.device
     distributed.start(distributed.find_launcher(), torch.device("cpu"), timeout=_TIMEOUT, backend="gloo")
     processes = Processes(distributed.rank(), distributed.world_size())
     try:
         if processes.count > 1:
-            args.device = str(device)
+            args.device = device
             args.quiet, args.json = args.quiet or not processes.are_first, args.json and processes.are_first
             _refuse_stdin(args)
         yield processes
@@ -113,6 +114,11 @@ class Run:
     images: tuple[str, ...]
     about: dict[str, Any]
 
+    @property
+    def writing(self) -> dict[str, Any]:
+        """Further options of the writer of the predictions."""
+        return {"saves": self.args.save, "crops": self.args.save_crops, "gallery": self.args.gallery}
+
 
 def run_parts(
     processes: Processes,
@@ -126,8 +132,8 @@ def run_parts(
         processes: the processes of the run.
         run: the run.
         total: number of inputs; None if it is unknown.
-        predict: runs inference on sources. Its arguments are ``args``, ``inferencer``, the sources, their number,
-            ``out``, ``images``, ``about`` and the part; it returns the numbers of inputs and of unusable ones.
+        predict: runs inference. Its arguments are the run, sources, their number and the part; it returns the numbers
+            of inputs and of unusable ones.
 
     Returns:
         The numbers of all inputs and of the unusable ones.
@@ -138,8 +144,7 @@ def run_parts(
     inputs = run.inferencer.inputs
 
     def predicted(part: Part | None, share: int | None) -> tuple[int, int]:
-        sources = inputs.sources(run.args)
-        return predict(run.args, run.inferencer, sources, share, run.out, run.images, run.about, part)
+        return predict(run, inputs.sources(run.args), share, part)
 
     with locked(run.out, "an inference") if processes.are_first else nullcontext() as lock:
         note(lock.note if lock else "", quiet=not (lock and lock.note) or run.args.quiet)
@@ -182,13 +187,11 @@ def _merged(run: Run, count: int) -> tuple[int, int]:
     from visionzoo.inference.parts import folder_of
     from visionzoo.inference.resuming import earlier_run
 
-    args = run.args
     parts = [earlier_run(folder_of(run.out, number)) for number in range(count)]
     if not all(part is not None and part.complete for part in parts):
         known = [part for part in parts if part is not None]
         note(f"{run.out}: not all parts are complete; --resume continues them")
         return sum(part.count for part in known), sum(part.run.get("failed", 0) for part in known)
-    further = {"saves": args.save, "crops": args.save_crops, "gallery": args.gallery}
-    merged = merge_parts(run.out, run.inferencer, run.images, run.about, count, **further)
-    say_end(args, run.inferencer, merged)
+    merged = merge_parts(run.out, run.inferencer, run.images, run.about, count, **run.writing)
+    say_end(run.args, run.inferencer, merged)
     return merged.done, merged.failed

@@ -89,17 +89,27 @@ def _checked(args: argparse.Namespace) -> Path:
 
     if args.workers < 1:
         raise ConfigError("--workers", expected="1 or more", found=f"{args.workers}", advice="leave it out for 1")
-    if args.markdown and not Path(args.markdown).is_file():
-        raise ConfigError("--markdown", expected="a page with markers", found=f"no file {args.markdown}")
+    if args.markdown:
+        _require_page(Path(args.markdown))
     out = Path(args.out)
     if out.is_dir():
         raise ConfigError("--out", expected="a file", found=f"the folder {shown_path(out)}", advice="name a file in it")
     if not args.list:
-        out.parent.mkdir(parents=True, exist_ok=True)
         require_writable(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
         if args.overwrite:
             out.unlink(missing_ok=True)
     return out
+
+
+def _require_page(path: Path) -> None:
+    """Raise an error before the run if the table cannot be written into this page."""
+    from visionzoo.analysis.matrix.table import BEGIN, END, with_table
+
+    if not path.is_file():
+        expected, advice = f"a page with {BEGIN} and {END}", "create the page, or name an existing one"
+        raise ConfigError("--markdown", expected=expected, found=f"no file {path}", advice=advice)
+    with_table(path.read_text(encoding="utf-8"), {})
 
 
 def _cells(args: argparse.Namespace) -> Any:

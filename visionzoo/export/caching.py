@@ -27,7 +27,7 @@ def write_for_all_images(loaded: LoadedConfig, weights: str, path: Path, *, trus
         MissingExtra: onnx, onnxscript or onnxruntime is not installed.
     """
     require_packages("onnx")
-    backend = torch_backend(loaded, weights, check=lambda classes: None, device="cpu", trust_pickle=trust_pickle)
+    backend = torch_backend(loaded, weights, device="cpu", trust_pickle=trust_pickle)
     made = ready(backend)
     if made.shape.is_fixed and made.form.divisor > 1:
         size = "x".join(map(str, made.shape.size[::-1]))

@@ -24,7 +24,7 @@ def measured(cfg: Mapping[str, Any], path: Path, most: int | None = None) -> dic
         path: the file.
         most: largest number of images; None for all.
     """
-    backend = exported_backend(path, None, check=lambda classes: None, device="cpu", options=())
+    backend = exported_backend(path, None, device="cpu")
     dataset = build_dataset(cfg["val_dataloader"]["dataset"], where="val_dataloader.dataset")
     given = copy.deepcopy(cfg["val_evaluator"])
     with DefaultScope.overwrite_default_scope(SCOPE):

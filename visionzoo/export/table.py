@@ -73,9 +73,7 @@ def _row(made: Ready, kind: str, path: Path, program: Any, limit: float | None) 
 
 def _built(name: str) -> Ready:
     """Return the form of the tiny variant."""
-    backend = torch_backend(
-        name, "none", check=lambda classes: None, device="cpu", trust_pickle=False, tiny=True, options=()
-    )
+    backend = torch_backend(name, "none", device="cpu", trust_pickle=False, tiny=True, options=())
     form = form_of(backend)
     return ready(backend, (_PAIR_SIDE,) * form.axes if isinstance(form, PairForm) else None)
 

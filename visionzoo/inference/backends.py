@@ -30,6 +30,10 @@ class TaskClasses:
 Check = Callable[[Mapping[str, TaskClasses]], object]
 
 
+def unchecked(classes: Mapping[str, TaskClasses]) -> None:
+    """Accept any classes."""
+
+
 @dataclass(frozen=True)
 class Backend:
     """A loaded model.

@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 
 from visionzoo.config import LoadedConfig
 from visionzoo.errors import CheckpointError, ConfigError, InputError, MissingExtra
-from visionzoo.inference.backends import Backend, Check, TaskClasses
+from visionzoo.inference.backends import Backend, Check, TaskClasses, unchecked
 from visionzoo.inference.exported_groups import run_groups
 from visionzoo.inference.exported_phrases import phrase_sample, run_phrases, tokenizer_of
 from visionzoo.inference.exported_steps import apply_steps, padded_size
@@ -140,9 +140,9 @@ def exported_backend(
     path: Path,
     weights: Any,
     *,
-    check: Check,
     device: str,
-    options: Any,
+    options: Any = (),
+    check: Check = unchecked,
     exact: bool = False,
     tasks: str | Iterable[str] | None = None,
 ) -> Backend:

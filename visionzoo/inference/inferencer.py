@@ -331,8 +331,14 @@ class Inferencer:
         readable = [i for i, value in enumerate(values) if not isinstance(value, Prediction)]
         predictions: list[Any] = list(values)
         if readable:
-            packed = self.prepare.group([sources[i] for i in readable], [values[i] for i in readable])
-            (sample,), seconds = self._tested([packed], sources[readable[0]].name, len(readable))
+            try:
+                packed = self.prepare.group([sources[i] for i in readable], [values[i] for i in readable])
+                (sample,), seconds = self._tested([packed], sources[readable[0]].name, len(readable))
+            except (DataError, InputError) as error:
+                if errors == "raise":
+                    raise
+                failed = {i: self._failed(sources[i], error) for i in readable}
+                return [failed.get(i, value) for i, value in enumerate(values)]
             members = {name: reader.task.members(sample[name]) for name, reader in select.items()}
             for place, i in enumerate(readable):
                 item = self.prepare.item(sources[i], values[i])

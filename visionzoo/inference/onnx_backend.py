@@ -14,7 +14,7 @@ from visionzoo._version import __version__
 from visionzoo.config import LoadedConfig
 from visionzoo.config.runs import own_run
 from visionzoo.errors import ConfigError
-from visionzoo.inference.backends import Backend, Check
+from visionzoo.inference.backends import Backend, Check, unchecked
 from visionzoo.inference.exported import SCHEMA, exported_backend, exported_file
 from visionzoo.inference.resuming import digest_of
 from visionzoo.system.cache import cache_root, make_folder
@@ -31,9 +31,9 @@ def onnx_backend(
     name_or_config: str | os.PathLike | LoadedConfig,
     weights: str | os.PathLike | None,
     *,
-    check: Check,
     device: str,
     trust_pickle: bool,
+    check: Check = unchecked,
     tasks: str | Iterable[str] | None = None,
     **changes: Any,
 ) -> Backend:
@@ -68,7 +68,7 @@ def onnx_backend(
         # by name, because the export is a layer above this one
         write = import_module("visionzoo.export.caching").write_for_all_images
         make_folder(folder, lambda new: write(loaded, source, new / path.name, trust_pickle=trust_pickle))
-    backend = exported_backend(path, None, check=check, device=device, options=(), tasks=tasks)
+    backend = exported_backend(path, None, check=check, device=device, tasks=tasks)
     notes = [*loaded.notes, f"onnxruntime runs the model with the weights {source}"]
     return replace(backend, notes=notes, folder=own_run(loaded.run))
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from visionzoo.errors import ConfigError, UnknownName, require_known
 from visionzoo.inference.backends import TaskClasses
-from visionzoo.inference.selecting import Selection, require_option, selection_of
+from visionzoo.inference.selecting import Selection, require_option, selection_of, separated
+from visionzoo.registry import task_names
 from visionzoo.tasks import Result, Task, task_of
 from visionzoo.tasks.inputs.base import Input
 
@@ -87,7 +88,9 @@ def readers_of(
         >>> found["lanes"].selection.threshold, found["detection"].selection.thresholds
         (0.2, {1: 0.5})
     """
-    chosen = dict(threshold=threshold, thresholds=thresholds, classes=names, limit=limit)
+    known = [*classes, *(each for own in classes.values() for each in own.names or ())]
+    kept = separated(names, known) if isinstance(names, str) else names
+    chosen = dict(threshold=threshold, thresholds=thresholds, classes=kept, limit=limit)
     if len(classes) == 1:
         ((name, own),) = classes.items()
         task = task_of(name)
@@ -97,7 +100,7 @@ def readers_of(
         task, given = task_of(name), _given_to(name, own, chosen)
         used |= {key for key, value in given.items() if value is not None}
         found[name] = Reader(name, task, own, selection_of(task, own.names, **given))
-    _require_used(classes, chosen, used)
+    _require_used(list(classes), known, chosen, used)
     return found
 
 
@@ -108,7 +111,7 @@ def _given_to(name: str, own: TaskClasses, chosen: Mapping[str, Any]) -> dict[st
     if "threshold" not in task.selections and named is not None:
         require_option(task, "threshold", f"threshold of {name}")
     has = {key: key in task.selections for key in ("threshold", "limit", "classes")}
-    kept = [each for each in _as_list(chosen["classes"]) if has["classes"] and each in (own.names or ())]
+    kept = [each for each in chosen["classes"] or () if has["classes"] and each in (own.names or ())]
     by_class = {each: score for each, score in by_name.items() if has["classes"] and each in (own.names or ())}
     return {
         "threshold": named if named is not None else chosen["threshold"] if has["threshold"] else None,
@@ -118,21 +121,14 @@ def _given_to(name: str, own: TaskClasses, chosen: Mapping[str, Any]) -> dict[st
     }
 
 
-def _as_list(names: Sequence[str] | str | None) -> list[str]:
-    if isinstance(names, str):
-        return [name.strip() for name in names.split(",") if name.strip()]
-    return list(names or ())
-
-
-def _require_used(classes: Mapping[str, TaskClasses], chosen: Mapping[str, Any], used: set[str]) -> None:
+def _require_used(tasks: Sequence[str], known: Sequence[str], chosen: Mapping[str, Any], used: set[str]) -> None:
     """Raise the error of the first task about an option that no task has, and about a name that no task has."""
-    known = [*classes, *(each for own in classes.values() for each in own.names or ())]
-    for name in [*(chosen["thresholds"] or {}), *_as_list(chosen["classes"])]:
+    for name in [*(chosen["thresholds"] or {}), *(chosen["classes"] or ())]:
         if name not in known:
             raise UnknownName(name, kind="class of this model", known=known)
     for key in ("threshold", "limit"):
         if chosen[key] is not None and key not in used:
-            require_option(task_of(next(iter(classes))), key, key)
+            require_option(task_of(tasks[0]), key, key)
     if chosen["classes"] is not None and "classes" not in used:
         raise ConfigError("classes", expected="at least one class", found="none", advice="name one, or leave it out")
 
@@ -153,8 +149,11 @@ def chosen_tasks(given: Any, wanted: str | Iterable[str] | None, source: str) ->
         >>> chosen_tasks(("lanes", "counting", "saliency"), "saliency,lanes", "my.py")
         ('lanes', 'saliency')
     """
-    tasks = (given,) if isinstance(given, str) else tuple(given)
-    names = tasks if wanted is None else tuple(_as_list(wanted if isinstance(wanted, str) else list(wanted)))
+    tasks = (given,) if isinstance(given, str) else tuple(given or ())
+    if not tasks:
+        advice = f"add one or several of {', '.join(task_names())}"
+        raise ConfigError(f"{source}: task", expected="the name of a task", found="none", advice=advice)
+    names = tasks if wanted is None else tuple(separated(wanted, tasks) if isinstance(wanted, str) else wanted)
     for name in names:
         require_known(name, tasks, f"task of {source}")
     if not names or len(set(names)) < len(names):

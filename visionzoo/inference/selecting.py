@@ -11,7 +11,7 @@ from typing import Any
 from visionzoo.config.tree import MISSING, lookup
 from visionzoo.errors import ConfigError, InputError, UnknownName
 from visionzoo.option_names import option
-from visionzoo.registry import task_modules
+from visionzoo.registry import task_names
 from visionzoo.tasks import Task, options_of, task_of
 
 _WORDS = {
@@ -58,7 +58,7 @@ def selection_of(
     *,
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
-    classes: str | Iterable[str] | None = None,
+    classes: Iterable[str] | None = None,
     limit: int | None = None,
 ) -> Selection:
     """Check what the user selects, and return the selection.
@@ -68,7 +68,7 @@ def selection_of(
         names: class names by label; None if they are unknown. A label is then its own name.
         threshold: None for the threshold of the task.
         thresholds: by class name, thresholds that replace ``threshold``.
-        classes: names of the classes to keep, in a list or separated by commas; None for all.
+        classes: names of the classes to keep; None for all.
         limit: largest number of results, >= 1; None for the number of the task.
 
     Raises:
@@ -94,8 +94,6 @@ def selection_of(
     for name, score in (thresholds or {}).items():
         _require_score(score, f"{option('threshold')} of {name}")
         by_label |= dict.fromkeys(_labels_of(name, names), float(score))
-    if isinstance(classes, str):
-        classes = _separated(classes, names or ())
     chosen = None if classes is None else [label for name in classes for label in _labels_of(name, names)]
     if chosen == []:
         raise ConfigError(
@@ -114,22 +112,42 @@ def require_option(task: Task, name: str, where: str) -> None:
 
     Args:
         task: task of the model.
-        name: an entry of ``Task.selections``, ``crops``, or a key of ``Task.saves``.
+        name: an entry of ``Task.selections``, or ``crops``.
         where: the option in the message.
 
     Raises:
         ConfigError: the message names the tasks that have it.
     """
-    if not has_option(task, name):
-        having = sorted(other for other in task_modules() if has_option(task_of(other), name))
-        if not having:
-            raise UnknownName(name, kind="file format of results", known=task.saves or ["txt"])
-        raise ConfigError(
-            where,
-            expected=f"a task whose results have {_WORDS.get(name, f'files of the format {name}')}",
-            found=_name_of(task),
-            advice=f"leave it out, or use a model of {', '.join(having)}",
-        )
+    if not _has_option(task, name):
+        having = [other for other in task_names() if _has_option(task_of(other), name)]
+        raise _missing(task, where, _WORDS[name], having)
+
+
+def require_format(task: Task, name: str) -> None:
+    """Raise an error if the task has no files of this format, a key of ``Task.saves``.
+
+    Raises:
+        ConfigError: the message names the tasks that have it.
+        UnknownName: no task has it.
+    """
+    if name in task.saves:
+        return
+    by_task = {other: task_of(other).saves for other in task_names()}
+    having = [other for other, formats in by_task.items() if name in formats]
+    if not having:
+        known = task.saves or sorted({each for formats in by_task.values() for each in formats})
+        raise UnknownName(name, kind="file format of results", known=known)
+    raise _missing(task, f"--save {name}", f"files of the format {name}", having)
+
+
+def _missing(task: Task, where: str, what: str, having: Sequence[str]) -> ConfigError:
+    """Return the error that results of a task do not have something, which those of other tasks have."""
+    return ConfigError(
+        where,
+        expected=f"a task whose results have {what}",
+        found=_name_of(task),
+        advice=f"leave it out, or use a model of {', '.join(having)}",
+    )
 
 
 def model_thresholds(name: str, cfg: Mapping[str, Any], model: object) -> dict[str, float]:
@@ -157,9 +175,8 @@ def model_thresholds(name: str, cfg: Mapping[str, Any], model: object) -> dict[s
     return found
 
 
-def has_option(task: Task, name: str) -> bool:
-    """Return True if the task has an option for its results, see :func:`require_option`."""
-    return name in task.selections or name in task.saves or (name == "crops" and task.crops is not None)
+def _has_option(task: Task, name: str) -> bool:
+    return name in task.selections or (name == "crops" and task.crops is not None)
 
 
 def _name_of(task: Task) -> str:
@@ -172,11 +189,11 @@ def _require_score(score: Any, where: str) -> None:
         raise ConfigError(where, expected="a score from 0 to 1", found=f"{score}", advice="use 0.3, for example")
 
 
-def _separated(text: str, names: Sequence[str]) -> list[str]:
+def separated(text: str, names: Sequence[str]) -> list[str]:
     """Split names at commas. A name of the model may have commas itself.
 
     Example:
-        >>> _separated("cat,tench, Tinca tinca,dog", ["cat", "tench, Tinca tinca"])
+        >>> separated("cat,tench, Tinca tinca,dog", ["cat", "tench, Tinca tinca"])
         ['cat', 'tench, Tinca tinca', 'dog']
     """
     parts, found = text.split(","), []

@@ -50,12 +50,11 @@ class Sheets:
             return
         folder = source.place.parent
         name = shortened(folder if folder != Path() else Path(Path(group).name))
-        wanted, number = Path("sheets", f"{name}.jpg"), 1
-        while self._names.has_any([wanted]):
-            number += 1
-            wanted = Path("sheets", f"{name}-{number}.jpg")
-        self._names.add([wanted])
-        self._places[group] = wanted
+
+        def numbered(number: int) -> Path:
+            return Path("sheets", f"{name}.jpg" if number == 1 else f"{name}-{number}.jpg")
+
+        self._places[group] = numbered(self._names.first_free(lambda number: [numbered(number)]))
 
     def add(self, group: str, size: int, thumbnails: Sequence[np.ndarray]) -> None:
         """Keep the thumbnails of the next image of a group, and save the sheet after its ``size`` images.

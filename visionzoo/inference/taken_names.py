@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from visionzoo.system.atomic import cannot_write
@@ -59,6 +59,24 @@ class TakenNames:
             self._table.executemany("INSERT OR IGNORE INTO taken VALUES (?)", [(_hash(path),) for path in paths])
         except sqlite3.Error as error:
             raise cannot_write(self._file, OSError(f"{error}")) from error
+
+    def first_free(self, paths_of: Callable[[int], Iterable[Path]]) -> int:
+        """Add the paths of a number from 1 of which none was added before, and return this number.
+
+        It is the smallest such number, unless other inputs left gaps. A search of few steps finds it, because a million
+        inputs may have one name.
+
+        Args:
+            paths_of: function from a number to the paths of an input with this number.
+        """
+        taken, free = 0, 1
+        while self.has_any(paths_of(free)):
+            taken, free = free, 2 * free
+        while free - taken > 1:
+            middle = (taken + free) // 2
+            taken, free = (middle, free) if self.has_any(paths_of(middle)) else (taken, middle)
+        self.add(paths_of(free))
+        return free
 
     def has_any(self, paths: Iterable[Path]) -> bool:
         """Return True if one of the paths was added."""

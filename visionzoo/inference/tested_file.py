@@ -29,7 +29,7 @@ def predict_by_file(model: Any, weights: Path, classes: Sequence[str] | None) ->
         ConfigError: the file has other classes.
         CheckpointError: the file cannot be read.
     """
-    backend = exported_backend(weights, None, check=lambda classes: None, device="cpu", options=())
+    backend = exported_backend(weights, None, device="cpu")
     if classes and backend.names and tuple(classes) != backend.names:
         raise ConfigError(
             f"{weights}",

@@ -13,7 +13,7 @@ import torch
 from visionzoo.config import LoadedConfig
 from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.config.runs import own_run
-from visionzoo.inference.backends import Backend, Check, TaskClasses
+from visionzoo.inference.backends import Backend, Check, TaskClasses, unchecked
 from visionzoo.inference.preparing import Preparation, test_pipeline_of
 from visionzoo.inference.readers import chosen_tasks, shared_inputs
 from visionzoo.inference.resuming import fingerprint
@@ -35,9 +35,9 @@ def torch_backend(
     name_or_config: str | os.PathLike | LoadedConfig,
     weights: str | os.PathLike | None,
     *,
-    check: Check,
     device: str,
     trust_pickle: bool,
+    check: Check = unchecked,
     exact: bool = False,
     tasks: str | Iterable[str] | None = None,
     **changes: Any,

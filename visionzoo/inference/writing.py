@@ -79,7 +79,6 @@ from visionzoo.tasks import Tally
 from visionzoo.tasks.inputs.base import Source
 from visionzoo.tasks.inputs.videos import Video
 
-IMAGES = ("overlay", "side")
 _LINES, _ROWS, _COCO = "predictions.jsonl", "predictions.csv", "predictions.coco.json"
 
 
@@ -383,12 +382,11 @@ class PredictionWriter:
 
     def _free_place(self, place: Path, suffix: str) -> Path:
         """Return the input's name with ``suffix``, and with a number if another input has this name."""
-        wanted, number = place.with_suffix(suffix), 1
-        while self._names.has_any(self._files_of(wanted)):
-            number += 1
-            wanted = place.with_name(f"{place.stem}-{number}{suffix}")
-        self._names.add(self._files_of(wanted))
-        return wanted
+
+        def numbered(number: int) -> Path:
+            return place.with_suffix(suffix) if number == 1 else place.with_name(f"{place.stem}-{number}{suffix}")
+
+        return numbered(self._names.first_free(lambda number: self._files_of(numbered(number))))
 
     def _files_of(self, place: Path) -> set[Path]:
         """Return all files that may be written for an input. The suffix of result files is independent of the input."""

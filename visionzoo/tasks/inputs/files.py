@@ -24,7 +24,7 @@ from visionzoo.datasets.shards import ENDING, expanded_braces, is_shard
 from visionzoo.errors import DataError, InputError, as_utf8, nearest_name, on_one_line
 from visionzoo.structures.image_names import ANY_IMAGE_ENDINGS
 from visionzoo.tasks.inputs.base import Source
-from visionzoo.tasks.inputs.folders import files_in, left_out_of, names_in
+from visionzoo.tasks.inputs.folders import entries_of, files_in, left_out_of, names_in
 from visionzoo.tasks.inputs.lists import Stream, names_of_file
 from visionzoo.tasks.inputs.lists import names_in as names_of_stream
 from visionzoo.tasks.inputs.shards import images_of_shard
@@ -187,7 +187,10 @@ def _nearest(path: Path) -> str:
     folder = path.parent
     if not os.path.isdir(folder):
         return f"check the path; there is no folder {folder} either"
-    nearest = nearest_name(path.name, (other.name for other in folder.iterdir()))
+    try:
+        nearest = nearest_name(path.name, os.listdir(folder))
+    except OSError:  # a folder whose names may not be read
+        nearest = None
     return f"did you mean {folder / nearest}?" if nearest else "check the path"
 
 
@@ -220,7 +223,7 @@ def _from_sequence(pattern: Path) -> Iterator[Source]:
     before, after = re.escape(pattern.name[: number.start()]), re.escape(pattern.name[number.end() :])
     digits = rf"\d{{{number[1]},}}" if number[1] else r"\d+"
     name = re.compile(f"{before}({digits}){after}")
-    matches = (match for each in pattern.parent.iterdir() if (match := name.fullmatch(each.name)))
+    matches = (match for each in entries_of(pattern.parent) if (match := name.fullmatch(each.name)))
     paths = sorted_texts(f"{len(f'{int(match[1])}'):03}{int(match[1])}\0{match[0]}" for match in matches)
     first = next(paths, None)
     if first is None:

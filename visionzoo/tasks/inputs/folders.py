@@ -73,7 +73,7 @@ def _marked(folder: Path, recursive: bool, suffixes: Set[str]) -> Iterator[str]:
 
     Sorted names with this end are in the order of sorted paths.
     """
-    for entry in _entries(folder):
+    for entry in entries_of(folder):
         if is_left_over(entry.name):
             continue
         if os.path.splitext(entry.name)[1].lower() in suffixes and _is_file(entry):
@@ -82,7 +82,12 @@ def _marked(folder: Path, recursive: bool, suffixes: Set[str]) -> Iterator[str]:
             yield f"{entry.name}\0{_FOLDER}"
 
 
-def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of a folder one by one, in any order.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
     try:
         with os.scandir(folder) as entries:
             yield from entries
@@ -131,7 +136,7 @@ class _Survey:
 
     def add(self, folder: Path, hidden: bool = False) -> None:
         """Count the entries of a folder, and those of its subfolders if the search is recursive."""
-        for entry in _entries(folder):
+        for entry in entries_of(folder):
             self._add_entry(folder, entry, hidden or is_left_over(entry.name))
 
     def _add_entry(self, folder: Path, entry: os.DirEntry[str], hidden: bool) -> None:
