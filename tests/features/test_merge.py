@@ -203,6 +203,14 @@ def test_a_folder_or_file_that_is_no_run_is_refused() -> None:
     refused("detection", "semantic.py", error=InputError, match=r"semantic\.py: expected the folder .*found a file")
 
 
+def test_a_run_without_a_task_is_refused() -> None:
+    shutil.copytree("detection", "nameless", dirs_exist_ok=True)
+    config = Path("nameless/config.py")
+    config.write_text(config.read_text().replace("task = 'detection'", ""))
+    found = "nameless: model: expected one task, whose name the head gets, found none; set it in the config"
+    refused("semantic", "nameless", error=ConfigError, match=found)
+
+
 def test_two_heads_of_one_name_are_refused() -> None:
     shutil.copytree("detection", "again", dirs_exist_ok=True)
     expected = "again: expected heads of other names .*found detection, which detection also has"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from visionzoo._version import __version__
 from visionzoo.config import config_text, load_config
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.config.runs import run_of, was_tiny
 from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.merged_config import Source, merged_config
@@ -148,7 +149,7 @@ def _require_free(folder: Path, runs: Sequence[str | Path], overwrite: bool) -> 
 def _member(run: Path) -> Member:
     name = str(shown_path(run))
     loaded = load_config(run)
-    named = heads_by_name(loaded.cfg.model, loaded.cfg.task, f"{name}: model")
+    named = heads_by_name(loaded.cfg.model, tasks_of(loaded.cfg), f"{name}: model")
     file = read_weight_file(run)
     tensors = named.renamed(weights_of(file.contents, str(file.path)))
     return Member(Source(name, loaded.cfg.to_dict(), named.model), file, tensors)
