@@ -91,24 +91,23 @@ def joint(name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]
 
 def table(results: dict[str, dict[str, Any]], tasks: tuple[str, ...]) -> str:
     """Return the table in Markdown."""
-    named = {task: best_metric_of((*tasks, "")) for task in tasks}
+    rules = best_metric_of((*tasks, ""))
     lines, head = [], ["model"]
     for task in tasks:
         known = next(each["metrics"] for key, each in results.items() if key == f"single {task}")
         prefixed = {f"{task}/{name.partition('/')[2]}": value for name, value in known.items()}
-        name = next(metric for metric in named[task] if metric.startswith(f"{task}/") and metric in prefixed)
-        rule = named[task][name]
-        head += [f"{name} ({'higher' if rule == 'greater' else 'lower'} is better)", "change"]
-        lines.append((task, name, prefixed[name], rule))
-    rows = [["single", *(cell for _, _, value, _ in lines for cell in (f"{value:.4f}", ""))]]
+        name = next(metric for metric in rules if metric.startswith(f"{task}/") and metric in prefixed)
+        head += [f"{name} ({'higher' if rules[name] == 'greater' else 'lower'} is better)", "change"]
+        lines.append((name, prefixed[name]))
+    rows = [["single", *(cell for _, value in lines for cell in (f"{value:.4f}", ""))]]
     for key, result in results.items():
         if key.startswith("single"):
             continue
         cells = []
-        for _, name, before, rule in lines:
+        for name, before in lines:
             value = result["metrics"][name]
             change = (value - before) / abs(before) if before else float("nan")
-            cells += [f"{value:.4f}", f"{100 * (change if rule == 'greater' else -change):+.0f} %"]
+            cells += [f"{value:.4f}", f"{100 * (change if rules[name] == 'greater' else -change):+.0f} %"]
         rows.append([key, *cells])
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 

@@ -127,6 +127,11 @@ MISTAKES: dict[str, tuple[Callable[[dict], object], str]] = {
         ),
         "model.loss_weighting: PCGrad needs the losses of all tasks in every step",
     ),
+    "GradNorm with a frozen head without data": (
+        lambda cfg: (removed(*DATA, "counting")(cfg), put("heads.counting", "freeze")(cfg)),
+        "model.loss_weighting: GradNorm needs the losses of all tasks in every step, and train_dataloader has no data "
+        "set for counting; add one",
+    ),
     "a weighting without a type": (
         put(dict(alpha=1), "model", "loss_weighting"),
         "model.loss_weighting: expected a dict with",

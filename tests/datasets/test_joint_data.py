@@ -10,8 +10,10 @@ from mmengine.config import Config
 from visionzoo.config.data_parts import config_of_task, data_sets
 from visionzoo.datasets.joint import JointDataset
 from visionzoo.engine.class_names import Classes
+from visionzoo.engine.fine_tuning import tuning_of
 from visionzoo.engine.loaders import build_dataset, classes_by_task
 from visionzoo.engine.numbering import build_numbered
+from visionzoo.engine.run_options import RunOptions
 from visionzoo.errors import DataError, ZooError
 from visionzoo.models.class_counts import ClassCounts, counts_by_task
 from visionzoo.models.wiring import build_model
@@ -80,6 +82,25 @@ def test_the_validation_of_a_task_is_numbered_like_its_training() -> None:
     again = build_numbered(cfg, ["train", "val"], {"classification": turned}, fixed=True)
     assert again.classes_of("classification") == names[::-1]
     assert again.datasets["train"][3]["data_samples"].gt_label == 9 - data.datasets["train"][3]["data_samples"].gt_label
+
+
+def test_the_head_of_a_task_with_other_classes_than_the_weights_starts_with_new_values() -> None:
+    heads = dict(first=dict(type="ClassificationHead"), second=dict(type="ClassificationHead"))
+    model = dict(type="TaskModel", backbone=dict(type="BossNet", variant="tiny"), heads=heads)
+    loader = dict(dataset=joint(first=classes(), second=classes()))
+    cfg = Config(dict(model=model, train_dataloader=loader))
+    names = build_numbered(cfg, ["train"]).classes_of("first")
+    assert names is not None
+    letters = tuple("abcdefghij")
+    learned = {"first": Classes("the weights", names, names), "second": Classes("the weights", letters, letters)}
+    data = build_numbered(cfg, ["train"], learned)
+    assert list(data.others) == ["second"]
+    counts = dict(first=ClassCounts(10), second=ClassCounts(10))
+    tuning = tuning_of(cfg, RunOptions(weights="run"), data, counts)
+    assert set(tuning.renewed) == {"heads.second.fc.bias", "heads.second.fc.weight"}
+    (note,) = tuning.notes
+    assert "found a, b, c" in note
+    assert names[0] in note
 
 
 def test_a_limit_of_samples_applies_to_the_data_set_of_each_task() -> None:

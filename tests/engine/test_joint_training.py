@@ -184,3 +184,17 @@ def test_two_processes_train_like_one_with_the_joined_batch(name: str, tmp_path:
             tensor, states[1][key], rtol=2e-4, atol=2e-5, msg=lambda text, key=key: f"{key}: {text}"
         )
     assert second["metrics"] == pytest.approx(first["metrics"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_resume_an_accumulation_whose_last_batch_lacks_a_task(tmp_path: Path) -> None:
+    """Gradients of a head that the resumed iterations do not use are averaged too."""
+    options = {"optim_wrapper.accumulative_counts": 2, "default_hooks.checkpoint.interval": 3}
+    whole = run_apart(tmp_path / "whole", {"options": options}, *TWO)
+    assert whole.returncode == 0, whole.stderr
+    assert run_apart(tmp_path / "killed", {"options": options, "kill_at": 4}, *TWO).returncode != 0
+    assert [path.name for path in (tmp_path / "killed").glob("iter_*.pth")] == ["iter_3.pth"]
+    resumed = run_apart(tmp_path / "killed", {"options": options, "resume": True}, *TWO)
+    assert resumed.returncode == 0, resumed.stderr
+    name = Path(json.loads(whole.stdout)["checkpoint"]).name
+    assert_same_run(tmp_path / "whole" / name, tmp_path / "killed" / name)

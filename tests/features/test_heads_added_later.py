@@ -139,6 +139,21 @@ def test_without_freezing_the_trunk_and_the_norms_learn(first: str) -> None:
     assert all(torch.equal(before[name], after[name.replace("head.", "heads.classification.")]) for name in kept)
 
 
+def test_the_weighting_of_the_losses_starts_with_new_values(first: str, capsys: Any) -> None:
+    def run(source: str, name: str, weighting: str) -> dict[str, torch.Tensor]:
+        heads = f"{BOTH}, loss_weighting=dict({weighting})"
+        path = config(name, heads, 'task="detection"', ("classification", "detection"))
+        train(path, "--weights", source, "-o", name, "--epochs", "1")
+        assert "loss_weighting: starts with new values" in capsys.readouterr().err
+        return read_weights(name)
+
+    run(first, "learned", 'type="UncertaintyWeighting", initial=1.0')
+    same = run("learned", "same", 'type="UncertaintyWeighting", initial=2.0')
+    assert same["loss_weighting.log_variances.classification"] == 2  # no sample of this task changes it
+    fixed = run("same", "fixed", 'type="FixedWeights"')
+    assert not [name for name in fixed if name.startswith("loss_weighting.")]
+
+
 def test_another_trunk_is_refused_before_training(first: str, capsys: Any) -> None:
     path = config("other", BOTH, 'task="detection"', ("classification", "detection"))
     text = Path(path).read_text().replace("base_channels=4", "base_channels=8")

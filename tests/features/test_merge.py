@@ -166,6 +166,16 @@ def test_the_first_run_gives_the_pipeline_of_inference_unless_another_is_named()
     refused("detection", "semantic", error=InputError, match="pipeline: expected one of the runs", pipeline="all")
 
 
+def test_the_run_of_the_pipeline_needs_one() -> None:
+    shutil.copytree("semantic", "untested", dirs_exist_ok=True)
+    config = Path("untested/config.py")
+    config.write_text(
+        config.read_text() + "\ntest_dataloader = val_dataloader = test_evaluator = val_evaluator = None\n"
+    )
+    found = "untested: expected a test pipeline for infer, found none"
+    refused("detection", "untested", error=ConfigError, match=found, pipeline="untested")
+
+
 def test_the_summary_names_the_run_of_each_part() -> None:
     rows = Path("all/merged.md").read_text().splitlines()[4:]
     assert [row.split("|")[1].strip() for row in rows] == ["trunk", *CONFIGS]
@@ -191,6 +201,14 @@ def test_a_folder_or_file_that_is_no_run_is_refused() -> None:
     refused("detection", "empty", error=InputError, match="empty: expected the folder of a run")
     refused("detection", "absent", error=InputError, match="absent: expected the folder of a run.*found nothing")
     refused("detection", "semantic.py", error=InputError, match=r"semantic\.py: expected the folder .*found a file")
+
+
+def test_a_run_without_a_task_is_refused() -> None:
+    shutil.copytree("detection", "nameless", dirs_exist_ok=True)
+    config = Path("nameless/config.py")
+    config.write_text(config.read_text().replace("task = 'detection'", ""))
+    found = "nameless: model: expected one task, whose name the head gets, found none; set it in the config"
+    refused("semantic", "nameless", error=ConfigError, match=found)
 
 
 def test_two_heads_of_one_name_are_refused() -> None:
@@ -225,6 +243,25 @@ def test_a_used_folder_is_refused_and_unchanged(capsys: pytest.CaptureFixture) -
     assert main(["merge", "detection", "semantic", "-o", "all"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert {path.name: path.stat().st_mtime_ns for path in Path("all").iterdir()} == before
+
+
+def test_overwrite_removes_only_the_files_of_a_run() -> None:
+    shutil.copytree("detection", "used", dirs_exist_ok=True)
+    own = Path("used", "mine.safetensors")
+    save_file({"weight": torch.ones(1)}, own)
+    merge_runs(["detection", "semantic"], "used", overwrite=True)
+    assert load_file(own)["weight"] == 1
+    assert not list(Path("used").glob("best_*")) + list(Path("used").glob("*.pth"))
+    assert read_weights("used").keys() == read_weights("all").keys() - {
+        name for name in read_weights("all") if name.startswith("heads.classification.")
+    }
+
+
+def test_a_run_to_join_is_never_the_folder_of_the_result() -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in Path("semantic").iterdir()}
+    with pytest.raises(OutputError, match="semantic: expected a folder for the result, found one of the runs to join"):
+        merge_runs(["detection", "semantic"], "./semantic", overwrite=True)
+    assert {path.name: path.stat().st_mtime_ns for path in Path("semantic").iterdir()} == before
 
 
 def test_a_model_of_another_form_is_refused() -> None:

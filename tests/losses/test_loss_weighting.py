@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -131,12 +132,11 @@ def slow_gradnorm(steps: int, alpha: float, rate: float) -> list[list[float]]:
     return history
 
 
-@pytest.mark.parametrize("layer", [None, "trunk.2"])
+@pytest.mark.parametrize("layer", [None, "trunk.2.weight"])
 def test_gradnorm_is_the_algorithm_of_the_paper(layer: str | None) -> None:
-    """Weights of the last shared layer; with a layer by name its bias belongs to it, and the loop has none."""
     expected = slow_gradnorm(12, alpha=0.7, rate=0.02)
     toy = Toy()
-    weighting = build("GradNorm", alpha=0.7, lr=0.02, layer=layer and f"{layer}.weight")
+    weighting = build("GradNorm", alpha=0.7, lr=0.02, layer=layer)
     assert isinstance(weighting, GradNorm)
     weighting.check(list(toy.shared().parameters))
     for step in range(12):
@@ -165,6 +165,26 @@ def test_an_infinite_gradient_does_not_change_the_weights_of_gradnorm() -> None:
     weighting({**losses, "lanes": losses["lanes"] * float("inf")}, toy.shared())
     assert torch.equal(weighting.weights, torch.ones(3))
     assert weighting.initial.isnan().all()
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_loss_of_zero_does_not_change_the_weights_of_gradnorm(step: int) -> None:
+    """Also in the first step, whose losses would be the divisors of all later ones."""
+    toy, weighting = Toy(), build("GradNorm")
+    seen = [weighting.weights.clone()]
+    for number in range(3):
+        losses = toy.losses(number)
+        weighting({**losses, "lanes": 0 * losses["lanes"]} if number == step else losses, toy.shared())
+        seen.append(weighting.weights.clone())
+    assert [bool((one != two).any()) for one, two in pairwise(seen)] == [number != step for number in range(3)]
+
+
+def test_gradnorm_chooses_another_layer_if_a_resumed_run_freezes_more() -> None:
+    toy, weighting = Toy(), build("GradNorm")
+    weighting.load_state_dict({**weighting.state_dict(), "chosen": torch.tensor(1)})
+    toy.trunk[0].requires_grad_(False)
+    weighting(toy.losses(), Trunk({"trunk.2.weight": toy.trunk[2].weight}))
+    assert not torch.equal(weighting.weights, torch.ones(3))
 
 
 def slow_surgery(gradients: list[list[float]], orders: list[list[int]]) -> list[float]:
@@ -264,10 +284,16 @@ def broken_batch(kind: str) -> None:
     build(kind)(losses, toy.shared())
 
 
-def frozen_gradnorm() -> None:
+def frozen_gradnorm(layer: str | None = None) -> None:
     toy = Toy()
     toy.trunk.requires_grad_(False)
-    build("GradNorm")(toy.losses(), Trunk())
+    build("GradNorm", layer=layer)(toy.losses(), Trunk())
+
+
+def negative_loss() -> None:
+    toy = Toy()
+    losses = toy.losses()
+    build("GradNorm")({**losses, "counting": -losses["counting"]}, toy.shared())
 
 
 MISTAKES: Mapping[str, tuple[Callable[[], object], str]] = {
@@ -284,6 +310,8 @@ MISTAKES: Mapping[str, tuple[Callable[[], object], str]] = {
     "a task missing for GradNorm": (lambda: broken_batch("GradNorm"), "none of counting"),
     "a task missing for PCGrad": (lambda: broken_batch("PCGrad"), 'mode="mixed"'),
     "a trunk without trained layers": (frozen_gradnorm, "train the trunk"),
+    "a frozen layer": (lambda: frozen_gradnorm("trunk.2"), "found trunk.2, which is frozen"),
+    "a negative loss for GradNorm": (negative_loss, "a negative loss of counting"),
 }
 
 

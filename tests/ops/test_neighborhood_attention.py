@@ -12,8 +12,15 @@ from neighborhood_loop import axis_keys, slow_attention
 from torch import nn
 
 from visionzoo.errors import ConfigError, UnknownName
-from visionzoo.ops import neighborhood_attention as ops
-from visionzoo.ops.neighborhood_attention import attention_weights, na1d, na2d, na3d
+from visionzoo.ops.neighborhood_attention import (
+    attention_weights,
+    compiled,
+    na1d,
+    na2d,
+    na3d,
+    neighborhood_rules,
+    tiles,
+)
 
 BY_AXES = {1: na1d, 2: na2d, 3: na3d}
 
@@ -21,8 +28,8 @@ BY_AXES = {1: na1d, 2: na2d, 3: na3d}
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Use tiles so small that maps of a few tokens have inner tiles."""
-    monkeypatch.setattr(ops, "_TILES", {1: (4, 3), 2: (4, 3), 3: (2,)})
-    monkeypatch.setattr(ops, "_SMALL_TILES", {1: (3,), 2: (3,), 3: (2,)})
+    monkeypatch.setattr(tiles, "_TILES", {1: (4, 3), 2: (4, 3), 3: (2,)})
+    monkeypatch.setattr(tiles, "_SMALL_TILES", {1: (3,), 2: (3,), 3: (2,)})
 
 
 def draw(seed):
@@ -144,11 +151,11 @@ def test_half_precision_is_finite_and_near(dtype, trains):
 
 
 def test_large_groups_are_cut_and_small_ones_are_not():
-    rules = ops.neighborhood_rules((56, 56), 7)
-    assert [tiles.tile for tiles in ops._tiling((56, 56), rules, "auto", trains=False)] == [8, 8]
-    assert [tiles.tile for tiles in ops._tiling((28, 28), rules, "auto", trains=True)] == [4, 4]
-    assert [tiles.tile for tiles in ops._tiling((14, 14), rules, "auto", trains=False)] == [14, 14]
-    inner = ops.axis_tiles(rules[0], 56, 8)
+    rules = neighborhood_rules((56, 56), 7)
+    assert [axis.tile for axis in tiles.tiling_of((56, 56), rules, "auto", trains=False)] == [8, 8]
+    assert [axis.tile for axis in tiles.tiling_of((28, 28), rules, "auto", trains=True)] == [4, 4]
+    assert [axis.tile for axis in tiles.tiling_of((14, 14), rules, "auto", trains=False)] == [14, 14]
+    inner = tiles.axis_tiles(rules[0], 56, 8)
     assert (len(inner.starts), len(inner.visible), inner.block) == (7, 3, 14)
 
 
@@ -185,7 +192,7 @@ def test_other_mistakes_are_named():
 
 def test_natten_is_used_by_name_where_it_supports_the_settings(monkeypatch):
     q = torch.randn(1, 9, 11, 2, 4)
-    monkeypatch.setattr(ops, "find_spec", lambda name: None)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="expected natten to be installed"):
         na2d(q, q, q, 3, implementation="natten")
     arguments = {}
@@ -194,7 +201,7 @@ def test_natten_is_used_by_name_where_it_supports_the_settings(monkeypatch):
         arguments.update(kernel_size=kernel_size, dilation=dilation, scale=scale)
         return q + 1
 
-    monkeypatch.setattr(ops, "find_spec", lambda name: name)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "natten", types.SimpleNamespace(na2d=function))
     monkeypatch.setitem(sys.modules, "natten.functional", types.SimpleNamespace(na2d=function))
     assert torch.equal(na2d(q, q, q, 3, dilation=2, implementation="natten"), q + 1)

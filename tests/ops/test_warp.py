@@ -8,7 +8,6 @@ import torch
 from scipy import ndimage
 
 from visionzoo.errors import ConfigError, DataError, UnknownName
-from visionzoo.ops import warp as module
 from visionzoo.ops.warp import (
     compose,
     integrate,
@@ -16,8 +15,10 @@ from visionzoo.ops.warp import (
     jacobian_determinant,
     resize_field,
     resize_field_to,
+    sampling,
     warp,
 )
+from visionzoo.ops.warp import inverse as inverting
 
 GRIDS = [(2, 3), (7, 12), (5, 1), (4, 6, 5), (3, 9, 2), (1, 4, 3)]
 
@@ -63,7 +64,7 @@ def test_values_are_those_of_scipy(grid, padding, theirs):
 def test_slabs_do_not_change_values(grid, monkeypatch):
     image, field = draw(grid)
     whole = warp(image, field)
-    monkeypatch.setattr(module, "_SLAB_VOXELS", 1)
+    monkeypatch.setattr(sampling, "_SLAB_VOXELS", 1)
     torch.testing.assert_close(warp(image, field), whole, rtol=0, atol=0)
 
 
@@ -152,8 +153,8 @@ def test_the_inverse_converges_where_a_plain_fixed_point_diverges():
 def test_the_inverse_of_folds_ends_early_and_is_exact_elsewhere(grid, monkeypatch):
     field = smooth(grid, 9.0, sigma=2.0)
     assert (jacobian_determinant(field) <= 0).float().mean() > 0.02
-    calls, sample = [], module._warp
-    monkeypatch.setattr(module, "_warp", lambda *values: calls.append(values[0].shape[2:]) or sample(*values))
+    calls, sample = [], inverting.sample
+    monkeypatch.setattr(inverting, "sample", lambda *values: calls.append(values[0].shape[2:]) or sample(*values))
     inverse = invert(field, tolerance=0.01, iterations=1000)
     assert 5 < calls.count(grid) < 40
     assert 5 < len(calls) < 80
@@ -168,7 +169,7 @@ def test_a_coarse_start_of_the_inverse_is_nearer_at_folds(grid, monkeypatch):
     field = smooth(grid, 9.0, sigma=3.0)
     errors = []
     for side in (32, 1000):
-        monkeypatch.setattr(module, "_COARSE_SIDE", side)
+        monkeypatch.setattr(inverting, "_COARSE_SIDE", side)
         inverse = invert(field, tolerance=0.01, iterations=16 if side == 32 else 8)  # 16 steps on the grid itself
         errors.append(float(compose(field, inverse).norm(dim=1).mean()))
     assert errors[0] < 0.8 * errors[1]

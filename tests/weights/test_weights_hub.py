@@ -22,6 +22,7 @@ from visionzoo.errors import CardError, CheckpointError, ConfigError, OutputErro
 from visionzoo.weights.hub import HubAddress
 from visionzoo.weights.hub_model import hub_model
 from visionzoo.weights.loading import find_weights
+from visionzoo.weights.runs import load_with_weights
 
 REPO = "hf://me/my_net"
 
@@ -82,6 +83,16 @@ def test_infer_takes_a_model_of_the_hub_and_writes_beside_the_user(hub, run, tmp
     imwrite(tmp_path / "a.png", torch.zeros(48, 64, 3, dtype=torch.uint8).numpy())
     assert main(["infer", REPO, "a.png", "--vis", "none", "-q", "--device", "cpu"]) == 0, capsys.readouterr().err
     assert (tmp_path / "predictions" / "my_net" / "predictions.jsonl").is_file()
+
+
+def test_a_training_of_a_model_of_the_hub_may_start_from_a_run_with_another_head(hub, run, tmp_path):
+    push_model(run, REPO)
+    other = shutil.copytree(run, tmp_path / "other")
+    text = (other / "config.py").read_text().replace("task = 'detection'", "task = 'instances'")
+    (other / "config.py").write_text(f"{text}\nmodel['bbox_head']['stacked_convs'] = 3\n")
+    assert load_with_weights(REPO, other, again="", other_heads=True).name == "my_net"
+    with pytest.raises(ConfigError, match=r"found another one \(different: model.bbox_head.stacked_convs"):
+        load_with_weights(REPO, other, again="")
 
 
 def test_a_file_of_the_hub_and_its_revision(hub):

@@ -46,13 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _merge(args: argparse.Namespace, argv: Sequence[str] | None) -> int:
-    from visionzoo.engine.merging import SUMMARY, merge_runs
+    from visionzoo.engine.merging import merge_runs
+    from visionzoo.engine.workdir import MERGED_SUMMARY
 
     command = ["visionzoo", "merge", *(sys.argv[1:] if argv is None else argv)]
     done = merge_runs(args.runs, args.work_dir, pipeline=args.pipeline, overwrite=args.overwrite, command=command)
     for line in done["notes"]:
         note(line, quiet=args.quiet)
-    print(json.dumps(done) if args.json else Path(args.work_dir, SUMMARY).read_text(encoding="utf-8").rstrip())
+    print(json.dumps(done) if args.json else Path(args.work_dir, MERGED_SUMMARY).read_text(encoding="utf-8").rstrip())
     run = shlex.quote(args.work_dir)
     note(f"\nnext:\n  visionzoo infer {run} IMAGES\n  visionzoo test {run}", quiet=args.quiet)
     return 0

@@ -114,11 +114,14 @@ def _weighting_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if not _heads(tree):
         yield "model.loss_weighting", "it needs several heads; add model.heads, or remove it"
-    part = find_part(weighting["type"], ("MODELS",))
-    loader = tree.get("train_dataloader")
-    sampler = loader.get("sampler") if isinstance(loader, Mapping) else None
-    mode = sampler.get("mode", "in_turn") if isinstance(sampler, Mapping) else ""
-    is_mixed = isinstance(sampler, Mapping) and sampler.get("type") == "JointSampler" and mode == "mixed"
-    if getattr(part, "NEEDS_ALL", False) and _joint(tree, "train_dataloader") and not is_mixed:
+    by_task, kind = _joint(tree, "train_dataloader"), weighting["type"]
+    if not by_task or not getattr(find_part(kind, ("MODELS",)), "NEEDS_ALL", False):
+        return
+    needs = f"{kind} needs the losses of all tasks in every step"
+    if absent := [head for head in _heads(tree) if head not in by_task]:
+        advice = "add one, or use FixedWeights or UncertaintyWeighting"
+        yield "model.loss_weighting", f"{needs}, and train_dataloader has no data set for {', '.join(absent)}; {advice}"
+    sampler = tree["train_dataloader"].get("sampler")
+    if not isinstance(sampler, Mapping) or (sampler.get("type"), sampler.get("mode")) != ("JointSampler", "mixed"):
         advice = 'set train_dataloader.sampler=dict(type="JointSampler", mode="mixed")'
-        yield "model.loss_weighting", f"{weighting['type']} needs the losses of all tasks in every step; {advice}"
+        yield "model.loss_weighting", f"{needs}; {advice}"

@@ -63,7 +63,7 @@ def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: Counts) 
         raise ConfigError(
             "linear_probe", expected="data with classes", found="data without", advice="freeze parts by name (freeze)"
         )
-    others = data.others is not None and counts is not None
+    others = {} if counts is None else data.others
     if not (is_probe or others or options.replace_head):
         return Tuning()
     names = tuple(class_tensors(cfg.model, counts or ClassCounts(1)))
@@ -71,9 +71,16 @@ def tuning_of(cfg: Config, options: RunOptions, data: Numbered, counts: Counts) 
         raise _without_classes(option("replace_head", True))
     if is_probe and not names:
         raise _without_classes("linear_probe")
-    renewed = names if others or options.replace_head else ()
-    notes = [_note_on_others(renewed, data)] if others else [_note_on_head(renewed)] if options.replace_head else []
+    of_others = {task: _of_head(names, task) for task in others}
+    renewed = names if options.replace_head else tuple(name for own in of_others.values() for name in own)
+    notes = [_note_on_others(data, task, own) for task, own in of_others.items()]
+    notes += [_note_on_head(renewed)] if options.replace_head and None not in others else []
     return Tuning(renewed, _of_main_heads(names) if is_probe else None, tuple(notes))
+
+
+def _of_head(names: tuple[str, ...], task: str | None) -> tuple[str, ...]:
+    """Return the names of the tensors of the head of a task; all names for a model of one task."""
+    return names if task is None else tuple(name for name in names if name.startswith(f"heads.{task}."))
 
 
 def _of_main_heads(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,9 +97,9 @@ def _without_classes(where: str) -> ConfigError:
     )
 
 
-def _note_on_others(renewed: tuple[str, ...], data: Numbered) -> str:
-    source, own = getattr(data.others, "source", ""), some_of(data.classes or (), MOST)
-    return f"{source}: expected the classes of the data ({own}), found {data.others}; {_note_on_head(renewed)}"
+def _note_on_others(data: Numbered, task: str | None, renewed: tuple[str, ...]) -> str:
+    own, others = some_of(data.classes_of(task) or (), MOST), data.others[task]
+    return f"{others.source}: expected the classes of the data ({own}), found {others}; {_note_on_head(renewed)}"
 
 
 def _note_on_head(renewed: tuple[str, ...]) -> str:
@@ -110,7 +117,7 @@ def early_stopping_of(loaded: LoadedConfig, options: RunOptions, data: Numbered)
     starts = bool(options.weights) and not options.resume
     if not starts or not cfg.get("val_dataloader") or cfg.get("early_stopping") is not None:
         return None
-    if not (options.replace_head or data.others is not None or _names_data(loaded)):
+    if not (options.replace_head or data.others or _names_data(loaded)):
         return None
     patience = _patience(cfg)
     return None if patience is None else {**monitored(cfg.to_dict()), **patience, "required": False}

@@ -80,7 +80,7 @@ class JointSampler(Sampler):
         self.epoch = 0
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self.batches(1))
 
     def __iter__(self) -> Iterator[SampleKey]:
         for batch in self.batches(1):

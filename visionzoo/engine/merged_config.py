@@ -46,7 +46,8 @@ def merged_config(sources: Sequence[Source], pipeline_of: Source | None = None) 
         pipeline_of: the run whose test pipeline inference uses if they differ; None for the first one.
 
     Raises:
-        ConfigError: two runs have a head of one name, another trunk or another preprocessing.
+        ConfigError: two runs have a head of one name, another trunk or another preprocessing, or the chosen one has no
+            test pipeline.
     """
     _require_one_trunk(sources)
     heads = _joined_heads(sources)
@@ -176,7 +177,9 @@ def _infer_pipeline(sources: Sequence[Source], chosen: Source | None) -> tuple[d
     changing = [[step for step in pipeline if not provided_by(step)] for _, pipeline in found]
     if chosen is None and all(each == changing[0] for each in changing):
         return {}, []
-    owner, pipeline = next((each for each in found if each[0] == chosen), found[0])
+    if chosen is not None and not _test_pipeline(chosen.cfg):
+        raise ConfigError(chosen.name, expected="a test pipeline for infer", found="none", advice="name another run")
+    owner, pipeline = next(each for each in found if chosen in (None, each[0]))
     others = "" if chosen else "; --pipeline RUN chooses another"
     return {"infer_pipeline": pipeline}, [f"infer uses the test pipeline of {owner.name}{others}"]
 

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from visionzoo._version import __version__
 from visionzoo.config import config_text, load_config
+from visionzoo.config.data_parts import tasks_of
 from visionzoo.config.runs import run_of, was_tiny
-from visionzoo.engine.checkpoints import save_weights
+from visionzoo.engine.checkpoints import point_to, save_weights
 from visionzoo.engine.merged_config import Source, merged_config
-from visionzoo.engine.workdir import write_run
+from visionzoo.engine.workdir import MERGED, MERGED_SUMMARY, remove_old_run, write_run
 from visionzoo.errors import CheckpointError, InputError, OutputError, one_of
 from visionzoo.models.class_counts import counts_by_task
 from visionzoo.models.heads_by_name import heads_by_name
@@ -27,8 +28,6 @@ from visionzoo.system.atomic import require_writable, write_text
 from visionzoo.system.paths import shown_path
 from visionzoo.weights.loading import load_weights, weights_of
 from visionzoo.weights.weight_file import WeightFile, read_weight_file
-
-WEIGHTS, SUMMARY = "merged.safetensors", "merged.md"
 
 _TRUNK = ("backbone.", "neck.", "text_encoder.")
 
@@ -70,7 +69,7 @@ def merge_runs(
         runs: folders of at least two runs. A run of one task has a head of the name of its task in the result.
         out: folder of the result. It is written only if everything fits.
         pipeline: the run whose test pipeline inference uses if the pipelines differ; None for the first one.
-        overwrite: True to write into a folder that is not empty.
+        overwrite: True to write into a folder that is not empty. The files of an earlier run are removed.
         command: the command line, for ``run.json``.
 
     Returns:
@@ -81,11 +80,11 @@ def merge_runs(
         InputError: fewer than two runs, a run twice, a folder that is not a run, or another ``pipeline``.
         ConfigError: a model cannot be joined, two heads have one name, or the configs of the trunks differ.
         CheckpointError: the weights of the trunks differ, or a run has no weights.
-        OutputError: ``out`` is not empty, or cannot be written.
+        OutputError: ``out`` is not empty, is one of the runs, or cannot be written.
     """
     folder = Path(out)
     _require_runs(runs)
-    _require_free(folder, overwrite)
+    _require_free(folder, runs, overwrite)
     members = [_member(Path(run)) for run in runs]
     sources = [member.source for member in members]
     cfg, notes = merged_config(sources, None if pipeline is None else sources[_place_of(pipeline, runs)])
@@ -135,7 +134,10 @@ def _place_of(pipeline: str | Path, runs: Sequence[str | Path]) -> int:
     )
 
 
-def _require_free(folder: Path, overwrite: bool) -> None:
+def _require_free(folder: Path, runs: Sequence[str | Path], overwrite: bool) -> None:
+    if folder.resolve() in [Path(run).resolve() for run in runs]:
+        found, advice = "one of the runs to join", "choose another, because its weights would be removed"
+        raise OutputError(shown_path(folder), expected="a folder for the result", found=found, advice=advice)
     is_used = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
     if is_used and not (overwrite and folder.is_dir()):
         found = "a file" if folder.is_file() else "files"
@@ -147,7 +149,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
 def _member(run: Path) -> Member:
     name = str(shown_path(run))
     loaded = load_config(run)
-    named = heads_by_name(loaded.cfg.model, loaded.cfg.task, f"{name}: model")
+    named = heads_by_name(loaded.cfg.model, tasks_of(loaded.cfg), f"{name}: model")
     file = read_weight_file(run)
     tensors = named.renamed(weights_of(file.contents, str(file.path)))
     return Member(Source(name, loaded.cfg.to_dict(), named.model), file, tensors)
@@ -217,11 +219,11 @@ def _write(
 ) -> None:
     """Write the files of the run; ``run.json``, by which a folder is a run, is the last one."""
     folder.mkdir(parents=True, exist_ok=True)
-    for old in (*folder.glob("*.safetensors"), *folder.glob("*.pth"), *folder.glob("last_checkpoint")):
-        old.unlink()
-    save_weights(folder / WEIGHTS, tensors, meta)
+    remove_old_run(folder)
+    save_weights(folder / MERGED, tensors, meta)
+    point_to(folder / MERGED)
     write_text(folder / "config.py", config_text(cfg))
-    write_text(folder / SUMMARY, summary(folder.name, members))
+    write_text(folder / MERGED_SUMMARY, summary(folder.name, members))
     runs = [member.source.name for member in members]
     tiny = any(was_tiny(Path(run)) for run in runs)
     facts = {"name": folder.name, "config": str(folder / "config.py"), "tiny": tiny, "merged": runs}

@@ -27,24 +27,25 @@ class Numbered:
         datasets: data set by split.
         classes: class names in label order; None if the first data set has none, and for several tasks.
         notes: sentences for the user.
-        others: classes of initial weights if the data has other ones; the model cannot use what belongs to them.
+        others: classes of initial weights by task, where the data has other ones; the model cannot use what belongs to
+            them. The key of a model of one task is None.
         by_task: class names of each task of joint data sets, None for a task without classes; empty for one task.
     """
 
     datasets: dict[str, Any]
     classes: tuple[str, ...] | None
     notes: tuple[str, ...] = ()
-    others: Classes | None = None
+    others: Mapping[str | None, Classes] = field(default_factory=dict)
     by_task: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
 
-    def classes_of(self, task: str) -> tuple[str, ...] | None:
+    def classes_of(self, task: str | None) -> tuple[str, ...] | None:
         """Return the class names of a task in label order; None if it has no classes.
 
         Example:
             >>> Numbered({}, None, by_task={"classification": ("cat",)}).classes_of("classification")
             ('cat',)
         """
-        return self.by_task.get(task, self.classes)
+        return self.classes if task is None else self.by_task.get(task, self.classes)
 
 
 def build_numbered(
@@ -84,7 +85,7 @@ def build_numbered(
     given: Mapping[Any, Classes] = (
         learned if isinstance(learned, Mapping) else {} if learned is None or by_head else {None: learned}
     )
-    first, others = (dict(given), None) if fixed else _followed(given, own)
+    first, others = (dict(given), {}) if fixed else _followed(given, own)
     may_leave_out = names_classes((cfg.get("train_dataloader") or {}).get("dataset"))
     numbering = Numbering(first, by_head=by_head, may_leave_out=may_leave_out, advice=advice)
     for split in splits:
@@ -99,17 +100,17 @@ def build_numbered(
 
 def _followed(
     learned: Mapping[Any, Classes], own: Mapping[str | None, Classes]
-) -> tuple[dict[str | None, Classes], Classes | None]:
-    """Return the classes of initial weights whose order is used, by task, and those that the data does not have.
+) -> tuple[dict[str | None, Classes], dict[str | None, Classes]]:
+    """Return by task the classes of initial weights whose order is used, and those that the data does not have.
 
     Args:
         learned: classes of the weights by task; the key of a model of one task is None.
         own: classes of the training set by task.
     """
     known = {task: classes for task, classes in learned.items() if task in own}
-    same = {task: classes for task, classes in known.items() if _are_same(classes, own[task])}
-    first = {task: classes for task, classes in same.items() if not _is_same_order(classes, own[task])}
-    return first, None if None in same else known.get(None)
+    others = {task: classes for task, classes in known.items() if not _are_same(classes, own[task])}
+    same = {task: classes for task, classes in known.items() if task not in others}
+    return {task: classes for task, classes in same.items() if not _is_same_order(classes, own[task])}, others
 
 
 def _path_of(split: str) -> str:

@@ -34,7 +34,7 @@ from visionzoo.engine.sharded import (
     optimizer_state,
 )
 from visionzoo.engine.workers import ZooLoader
-from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, shard
+from visionzoo.engine.wrappers import DeviceDDP, adapt_to_shards, mark_as_used, shard
 from visionzoo.errors import CheckpointError, ConfigError, counted
 from visionzoo.models.wiring import build_filled
 from visionzoo.option_names import option
@@ -422,6 +422,8 @@ class ZooRunner(Runner):
         parameters = dict(self.bare_model.named_parameters())
         for name, gradient in self._gradients.items():
             parameters[name].grad = gradient.to(parameters[name].device)
+        if self._gradients and getattr(self.model, "find_unused_parameters", False):
+            mark_as_used([parameters[name] for name in self._gradients])
         self._gradients = {}
 
     def _all_schedulers(self) -> list[Any]:

@@ -23,11 +23,16 @@ from visionzoo.system.versions import git_describe, versions
 
 _OTHERS = 3  # runs that an error lists beside the newest one
 
+# Weights of a run that was joined from others, and the table of its parts.
+MERGED, MERGED_SUMMARY = "merged.safetensors", "merged.md"
+
 # Files of a run. --overwrite removes only these.
 _OURS = (
     "epoch_*.pth",
     "iter_*.pth",
     "best_*",
+    MERGED,
+    MERGED_SUMMARY,
     LAST,
     "config.py",
     "run.json",

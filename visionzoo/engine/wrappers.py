@@ -49,6 +49,23 @@ class DeviceDDP(MMDistributedDataParallel):
         )
 
 
+def mark_as_used(parameters: Iterable[Tensor]) -> None:
+    """Add 0 to the gradients of parameters, as a batch that uses them does.
+
+    ``DistributedDataParallel`` with ``find_unused_parameters`` averages only gradients of parameters that a backward
+    pass has used since the last synchronisation. Gradients that a resumed run restores come from no backward pass.
+
+    Example:
+        >>> parameter = nn.Parameter(torch.zeros(2))
+        >>> parameter.grad = torch.ones(2)
+        >>> mark_as_used([parameter])
+        >>> parameter.grad
+        tensor([1., 1.])
+    """
+    total = sum((parameter * 0).sum() for parameter in parameters)
+    total.backward()  # type: ignore[union-attr]
+
+
 def shard(model: nn.Module, device: torch.device) -> nn.Module:
     """Shard a model over all processes.
 

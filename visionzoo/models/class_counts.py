@@ -1,9 +1,8 @@
 """Class counts of a model, filled in from its data, so that a config does not state them.
 
 Data sets for panoptic segmentation distinguish things and stuff: the things have the first labels, the stuff the
-following ones. Which
-count an argument of a part takes follows from the name of the argument, and from :attr:`Part.classes
-<visionzoo.config.parts.Part>` of the place of the part in the model:
+following ones. Which count an argument of a part takes follows from the name of the argument, and from
+:attr:`Part.classes <visionzoo.config.parts.Part>` of the place of the part in the model:
 
 - ``num_things_classes`` and ``num_stuff_classes``: things and stuff. Either may be 0.
 - ``num_classes``: all classes, or the things only for parts that find objects.

@@ -80,7 +80,7 @@ def heads_by_name(model: Mapping[str, Any], task: str | Sequence[str], where: st
         where: name of the model in errors.
 
     Raises:
-        ConfigError: the model has parts or computations that a task model does not have.
+        ConfigError: the model has parts or computations that a task model does not have, or one head and not one task.
 
     Example:
         >>> detector = dict(type="mmdet.RetinaNet", backbone={}, bbox_head=dict(type="mmdet.RetinaHead"))
@@ -90,21 +90,22 @@ def heads_by_name(model: Mapping[str, Any], task: str | Sequence[str], where: st
     """
     own: dict[str, Any] = copy.deepcopy(plain(model))
     tasks = [task] if isinstance(task, str) else list(task)
+    if own.get("heads") is None and len(tasks) != 1:
+        found, advice = ", ".join(tasks) or "none", 'set it in the config, such as task = "detection"'
+        raise ConfigError(where, expected="one task, whose name the head gets", found=found, advice=advice)
     if own.get("type") == TASK_MODEL:
-        return _of_task_model(own, tasks, where)
+        return _of_task_model(own, tasks)
     kind = resolved(own)
     heads = [name for name, part in parts_of(kind).items() if part.kind in _OF_MODEL and own.get(name) is not None]
-    if len(tasks) != 1 or not _is_plain(kind, own, heads):
+    if not _is_plain(kind, own, heads):
         raise _not_joinable(own, where)
     return _of_library_model(own, tasks[0], heads, where)
 
 
-def _of_task_model(own: dict[str, Any], tasks: Sequence[str], where: str) -> HeadsByName:
+def _of_task_model(own: dict[str, Any], tasks: Sequence[str]) -> HeadsByName:
     auxiliary = ("auxiliary_head.",) if own.pop("auxiliary_head", None) is not None else ()
     if own.get("heads") is not None:
         return HeadsByName(own, {}, auxiliary)
-    if len(tasks) != 1:
-        raise ConfigError(where, expected="one task for a model with head=", found=f"{list(tasks)}", advice="name one")
     head = own.pop("head")
     return HeadsByName({**own, "heads": {tasks[0]: head}}, {"head.": f"heads.{tasks[0]}."}, auxiliary)
 

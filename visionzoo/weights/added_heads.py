@@ -13,7 +13,9 @@ from visionzoo.config import load_config
 from visionzoo.config.runs import run_of
 from visionzoo.errors import ZooError, counted
 from visionzoo.models.heads_by_name import HeadsByName, heads_by_name
-from visionzoo.weights.loading import find_weights, read_weights
+from visionzoo.weights.loading import find_weights, weights_of
+from visionzoo.weights.stated_variants import require_stated_variants
+from visionzoo.weights.weight_file import read_weight_file
 
 _HEADS, _WEIGHTING = "heads.", "loss_weighting."
 
@@ -39,7 +41,8 @@ def start_of(
     """Return how a model starts from the weights of a run on the same trunk.
 
     Heads that the run does not have keep their new values, and heads that only the run has are left out. The head of a
-    run of one task is that of the task. Weights of the same model are used as they are.
+    run of one task is that of the task. The weighting of the losses starts with new values, because what it learns
+    belongs to one training. Weights of a model of another form are used as they are.
 
     Args:
         model: a model with new values.
@@ -47,24 +50,27 @@ def start_of(
         model_cfg, task: the ``model`` and the ``task`` of its config.
 
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: the file cannot be read, or states another variant of a part.
     """
     named, saved = _named(model_cfg, task), _named_of_run(source)
     if named is None or (saved is None and not _is_by_name(model_cfg)):
         return Start(source)
+    file = read_weight_file(source)
+    require_stated_variants(model, file.meta, file.path)
+    stored = weights_of(file.contents, str(file.path))
     own = {named.name_of(name): name for name in model.state_dict()}
-    tensors = {name if saved is None else saved.name_of(name): value for name, value in read_weights(source).items()}
+    tensors = {name if saved is None else saved.name_of(name): value for name, value in stored.items()}
     added, left_out = _only_first(own, tensors), _only_first(tensors, own)
-    if not added and not left_out and (saved is None or saved.prefixes == named.prefixes):
-        return Start(source)
     prefixes = tuple(f"{_HEADS}{head}." for head in left_out)
     kept = {own.get(name, name): value for name, value in tensors.items() if not name.startswith(prefixes)}
     new = [own[name] for head in added for name in own if name.startswith(f"{_HEADS}{head}.")]
     notes = [f"{head}: {source} has no such head; its {_count(own, head)} start with new values" for head in added]
     notes += [f"{head}: the config has no such head; its {_count(tensors, head)} are left out" for head in left_out]
-    if (added or left_out) and any(name.startswith(_WEIGHTING) for name in (*own, *tensors)):
+    if any(name.startswith(_WEIGHTING) for name in (*own, *tensors)):
         new.append(f"{_WEIGHTING}*")
-        notes.append("loss_weighting: starts with new values, because the heads differ")
+        notes.append("loss_weighting: starts with new values")
+    if not added and not left_out and (saved is None or saved.prefixes == named.prefixes):
+        return Start(source, tuple(new), tuple(notes))
     return Start(kept, tuple(new), tuple(notes))
 
 

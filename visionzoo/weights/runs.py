@@ -67,8 +67,9 @@ def load_with_weights(
     _require_source(weights)
     if is_hub_model(name):
         folder = hub_model(str(name))
-        further = {"tiny": tiny, "options": options, "allow_new": allow_new, "other_heads": other_heads}
-        loaded = load_with_weights(folder, weights, again=again, **further)  # type: ignore[arg-type]
+        loaded = load_with_weights(
+            folder, weights, again=again, tiny=tiny, options=options, allow_new=allow_new, other_heads=other_heads
+        )
         loaded.name = name_of_hub_model(str(name))
         return loaded
     run = _run_of_weights(weights)

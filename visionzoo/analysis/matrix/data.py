@@ -11,6 +11,7 @@ from typing import Any
 
 from visionzoo.config import load_config
 from visionzoo.config.image_size import image_size_settings
+from visionzoo.config.options import parse_options
 from visionzoo.engine.loaders import build_dataset, build_loader, class_names
 from visionzoo.errors import ConfigError
 from visionzoo.models.class_counts import ClassCounts
@@ -64,7 +65,8 @@ def head_data(config: str) -> HeadData:
 def _loaded(config: str) -> Any:
     """Return the tiny variant with small images and with score thresholds of 0."""
     cfg = load_config(config, tiny=True).cfg
-    options = dict(_parsed(text) for text in task_of(cfg.task).options(cfg.model))
+    given = parse_options(task_of(cfg.task).options(cfg.model))
+    options = {".".join(path): value for path, value in given.items()}
     for size in _SIZES:
         try:
             options |= image_size_settings(cfg.to_dict(), size)
@@ -72,13 +74,6 @@ def _loaded(config: str) -> Any:
         except ConfigError:  # the config keeps the size of its images, or needs squares
             continue
     return load_config(config, tiny=True, options=options, allow_new=True)
-
-
-def _parsed(text: str) -> tuple[str, Any]:
-    from visionzoo.config.options import parse_options
-
-    (path, value), *_ = parse_options([text]).items()
-    return ".".join(path), value
 
 
 def _first_batch(cfg: Mapping[str, Any], where: str) -> tuple[Any, Any]:

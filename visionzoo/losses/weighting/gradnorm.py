@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from visionzoo.allowed import Positive, Weight
-from visionzoo.errors import ConfigError, nearest_or_known
+from visionzoo.errors import ConfigError, DataError, nearest_or_known
 from visionzoo.losses.weighting.base import LossWeighting, Trunk
 from visionzoo.registry import MODELS
 from visionzoo.system.distributed import averaged
 
-# Weights stay above this share of their mean, because a negative weight would train for the opposite.
+# Least weight before the weights are divided by their mean, because a negative weight would train for the opposite.
 _LEAST = 1e-3
 
 
@@ -30,8 +30,9 @@ class GradNorm(LossWeighting):
 
     ``L0`` are the losses of the first step. In several processes, losses and gradients are averaged first. Weights,
     ``L0`` and the chosen layer are buffers, which checkpoints hold. With accumulated gradients the weights change in
-    every iteration. Every batch needs samples of all tasks. Differences from the paper: a weight stays above 0.001, and
-    a step with an infinite or undefined gradient, which a gradient scaler skips, does not change the weights.
+    every iteration. Every batch needs samples of all tasks. Differences from the paper: a weight is at least 0.001
+    before the division, and a step with a loss of 0, or with an infinite or undefined gradient, which a gradient scaler
+    skips, does not change the weights.
 
     Args:
         tasks: names of the tasks; filled in from the heads.
@@ -42,8 +43,9 @@ class GradNorm(LossWeighting):
             tasks have a gradient in the first step.
 
     Raises:
-        ConfigError: the trunk has no trained parameter below ``layer``; in a step, no weight is shared by all tasks.
-        DataError: a batch lacks a task.
+        ConfigError: the trunk has no parameter below ``layer``; in a step, none of them is trained, or no trained
+            weight is shared by all tasks.
+        DataError: a batch lacks a task, or a loss is negative.
 
     Example:
         >>> trunk = torch.nn.Linear(2, 1, bias=False)
@@ -91,10 +93,13 @@ class GradNorm(LossWeighting):
 
     @torch.no_grad()
     def _learn(self, losses: Sequence[Tensor], trunk: Trunk) -> None:
+        values = averaged(torch.stack([loss.detach().float() for loss in losses]))
+        self._require_no_negative(values)
+        if not (values.isfinite().all() and values.all()):
+            return
         with torch.enable_grad():
             norms = self._norms(losses, trunk)
-        values = averaged(torch.stack([loss.detach().float() for loss in losses]))
-        if not (norms.isfinite().all() and values.isfinite().all()):
+        if not norms.isfinite().all():
             return
         if self.initial.isnan().any():
             self.initial.copy_(values)
@@ -104,11 +109,23 @@ class GradNorm(LossWeighting):
         """Return the norm of the gradient of each loss at the last shared layer, (T,)."""
         if self.layer is not None:
             names = _below(self.layer, list(trunk.parameters))
+            if not names:
+                raise _nothing_shared(f"{self.layer}, which is frozen")
             return torch.stack([_norm(trunk.gradients(loss, names)) for loss in losses])
         weights = [name for name, parameter in trunk.parameters.items() if parameter.ndim > 1]
-        if self.chosen < 0:
+        if not 0 <= self.chosen < len(weights):  # a resumed run may freeze more
             self.chosen.fill_(_last_shared(losses, trunk, weights))
         return torch.stack([_norm(trunk.gradients(loss, [weights[int(self.chosen)]])) for loss in losses])
+
+    def _require_no_negative(self, values: Tensor) -> None:
+        negative = [task for task, value in zip(self.tasks, values.tolist(), strict=True) if value < 0]
+        if negative:
+            raise DataError(
+                "batch",
+                expected="losses of at least 0, because GradNorm divides each by its first value",
+                found=f"a negative loss of {', '.join(negative)}",
+                advice="use FixedWeights or PCGrad",
+            )
 
 
 def updated_weights(weights: Tensor, norms: Tensor, ratios: Tensor, alpha: float, lr: float) -> Tensor:
@@ -149,10 +166,14 @@ def _last_shared(losses: Sequence[Tensor], trunk: Trunk, names: Sequence[str]) -
     by_task = [[bool(averaged(each).any()) for each in trunk.gradients(loss, names)] for loss in losses]
     shared = [index for index in range(len(names)) if all(has[index] for has in by_task)]
     if not shared:
-        raise ConfigError(
-            "model.loss_weighting",
-            expected="a trained layer that all tasks share, for GradNorm",
-            found="none",
-            advice="train the trunk, or use FixedWeights or UncertaintyWeighting",
-        )
+        raise _nothing_shared("none")
     return shared[-1]
+
+
+def _nothing_shared(found: str) -> ConfigError:
+    return ConfigError(
+        "model.loss_weighting",
+        expected="a trained layer that all tasks share, for GradNorm",
+        found=found,
+        advice="train the trunk, or use FixedWeights or UncertaintyWeighting",
+    )

@@ -26,8 +26,8 @@ class PCGrad(LossWeighting):
     The returned number is the sum of the losses plus an inner product of the parameters of the trunk, whose value is
     removed and whose gradient is the difference between the projected and the plain sum. In several processes, the
     gradients of each task are averaged before they are projected. With accumulated gradients, each iteration is
-    projected separately. Every batch needs samples of all tasks. A step costs one backward pass of the trunk per task
-    in addition to the usual one.
+    projected separately. Every batch needs samples of all tasks. In addition to the usual backward pass, a step costs
+    one of the trunk per task, and one of each head.
 
     The order depends on ``seed`` and on the number of the step, a buffer that checkpoints hold.
 
