@@ -195,16 +195,18 @@ def write_records(dataset: Dataset, folder: str | os.PathLike[str], *, form: str
 
     Args:
         dataset: the data set.
-        folder: a folder, or an address that pyarrow can write, such as ``s3://bucket/folder``.
+        folder: a new or empty folder, or an address that pyarrow can write, such as ``s3://bucket/folder``.
         form: ``jsonl``, lines equal to those of ``predictions.jsonl``, without other columns; or ``parquet``, with all
             columns.
 
     Raises:
         MissingExtra: Ray is not installed.
         UnknownName: there is no such form.
+        InputError: the folder has files, to which Ray would add further ones.
     """
     data = _ray_data()
     require_known(form, FORMATS, "form of records")
+    _require_empty(os.fspath(folder))
     if form == "parquet":
         dataset.write_parquet(os.fspath(folder))
         return
@@ -217,6 +219,14 @@ def write_records(dataset: Dataset, folder: str | os.PathLike[str], *, form: str
                 file.write(f"{row[RECORD]}\n".encode())
 
     dataset.write_datasink(Lines(os.fspath(folder), file_format="jsonl"))
+
+
+def _require_empty(folder: str) -> None:
+    from pyarrow.fs import FileSelector, FileSystem
+
+    system, path = FileSystem.from_uri(folder if "://" in folder else os.path.abspath(folder))
+    if system.get_file_info(FileSelector(path, allow_not_found=True)):
+        raise InputError(folder, expected="an empty folder", found="files in it", advice="choose another folder")
 
 
 def _ray_data() -> Any:

@@ -82,7 +82,7 @@ def test_training_on_shards_equals_training_on_files(classes, tmp_path, capsys):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
-def test_endings_of_others_shards(tmp_path):
+def test_endings_of_others_shards(tmp_path, capfd):
     files = {"a/1.seg.png": b"", "a/1.jpg": b"", "a/1.cls": b" 3\n", "a/1.json": b'{"width": 4}', "a/1.txt": b"words",
              "a/2.PNG": b"", "lost.cls": b"1"}  # fmt: skip
     save_shard(tmp_path / "0.tar", files)
@@ -92,6 +92,8 @@ def test_endings_of_others_shards(tmp_path):
     assert str(second["img_path"]) == f"{tmp_path}/0.tar#a/2.PNG"
     assert dataset.metainfo["classes"] == ("cat", "dog")
     assert "gt_label" not in ShardDataset("0.tar", str(tmp_path), keys={"cls": None}).get_data_info(0)
+    said = "".join(capfd.readouterr())
+    assert "0.tar#lost.cls: samples without an image are left out; the files of a sample must be neighbours (1)" in said
 
 
 def test_names_of_shards(tmp_path):
@@ -110,8 +112,16 @@ def test_names_of_shards(tmp_path):
     ("files", "words"),
     [
         ({"1.jpg": b"", "1.cls": b"cat"}, "0.tar#1.cls: expected the number of a class, from 0, found 'cat'"),
-        ({"1.jpg": b"", "1.json": b"[1]"}, "0.tar#1.json: expected a JSON object, found list"),
-        ({"1.jpg": b"", "1.json": b"{"}, "0.tar#1.json: expected a JSON object, but "),
+        ({"1.jpg": b"", "1.json": b"[1]"}, "0.tar#1.json: expected a JSON object, found [1]"),
+        ({"1.jpg": b"", "1.json": b"{"}, "0.tar#1.json: expected a JSON object, found other text ("),
+        ({"1.jpg": b"", "1.json": b"[" * 100_000}, "0.tar#1.json: expected a JSON object, found other text ("),
+        (
+            {"1.jpg": b"", "1.json": b'{"gt_points": {"array": [1]}}'},
+            "0.tar#1.json: expected arrays with dtype and shape, found others ('dtype')",
+        ),
+        ({"1.json": b'{"img_path": "/a.jpg"}'}, "0.tar: expected samples with an image, found none"),
+        ({"1.jpg": b"", "1.png": b""}, "0.tar#1.png: expected one img_path in a sample, found a second one; give "),
+        ({"1.cls": b"1", "1.json": b'{"gt_label": 1}'}, "0.tar#1.json: expected one gt_label in a sample, found a"),
         ({"1.txt": b"a"}, "0.tar: expected samples with an image, found none"),
     ],
 )

@@ -14,7 +14,7 @@ from inference_scenes import scene
 from PIL import Image
 
 from visionzoo import Inferencer
-from visionzoo.errors import ConfigError, MissingExtra, UnknownName
+from visionzoo.errors import ConfigError, InputError, MissingExtra, UnknownName
 from visionzoo.ray import Predictor, _warn_of_few_cpus, map_batches, write_records
 
 MODEL = {"tiny": True, "score_threshold": 0.0, "options": {"model.test_cfg.score_thr": 0.0}}
@@ -39,19 +39,36 @@ def expected(images, detector_weights):
 
 @pytest.fixture(scope="module")
 def data():
-    """Return ``ray.data`` on a local Ray that keeps the order of rows."""
+    """Return ``ray.data`` on a small local Ray that keeps the order of rows."""
     here = [str(Path(__file__).parents[2]), str(Path(__file__).parent), *filter(None, sys.path)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(here))  # the processes of Ray inherit it
-        patch.setenv("RAY_raylet_start_wait_time_s", "300")  # read by the import of ray
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_register_timeout_seconds", "300")  # read by the import of ray
         data = pytest.importorskip("ray.data", reason='needs ray: pip install "visionzoo[ray]"')
-        import ray
-
-        ray.init(num_cpus=3, include_dashboard=False, logging_level="ERROR", object_store_memory=200 << 20)
+        cluster = _started()
     data.DataContext.get_current().execution_options.preserve_order = True
     data.DataContext.get_current().enable_progress_bars = False
     yield data
-    ray.shutdown()
+    sys.modules["ray"].shutdown()
+    cluster.shutdown()
+
+
+def _started(attempts=6):
+    """Return a local Ray without the processes that watch it.
+
+    Its raylet waits 15 s for two agents and then aborts; on a busy machine, several attempts are needed.
+    """
+    from ray.cluster_utils import Cluster
+
+    size = {"num_cpus": 2, "object_store_memory": 100 << 20}
+    without = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    try:
+        return Cluster(initialize_head=True, connect=True, head_node_args={**size, **without})
+    except Exception as error:  # Ray has no class for it
+        if attempts == 1 or "timed out during startup" not in str(error):
+            raise
+    return _started(attempts - 1)
 
 
 class Dying(Predictor):
@@ -74,7 +91,7 @@ class Dying(Predictor):
 def test_two_actors_give_the_records_of_one_process(data, images, expected, detector_weights, tmp_path):
     paths = data.from_items([str(path) for path in sorted(images.glob("*.png"))], override_num_blocks=6)
     found = map_batches(
-        paths, "rcnet_retinanet", detector_weights, column="item", actors=2, rows=2, worker=Dying, **MODEL
+        paths, "rcnet_retinanet", detector_weights, column="item", actors=2, cpus=0.5, rows=2, worker=Dying, **MODEL
     )
     assert [json.loads(row["record"]) for row in found.take_all()] == expected
     assert (images / ".killed").exists()
@@ -84,9 +101,8 @@ def test_two_actors_give_the_records_of_one_process(data, images, expected, dete
 @pytest.mark.slow
 def test_bytes_become_lines_and_tables(data, images, expected, detector_weights, tmp_path):
     files = data.read_binary_files(str(images), include_paths=True)
-    found = map_batches(
-        files, "rcnet_retinanet", detector_weights, column="bytes", name="path", keep=["path"], actors=2, **MODEL
-    ).materialize()
+    options = {"column": "bytes", "name": "path", "keep": ["path"], "actors": 2, "cpus": 0.5}
+    found = map_batches(files, "rcnet_retinanet", detector_weights, **options, **MODEL).materialize()
     write_records(found, tmp_path / "lines")
     lines = [line for path in sorted((tmp_path / "lines").iterdir()) for line in path.read_text().splitlines()]
     by_name = {json.loads(line)["input"]: json.loads(line) for line in lines}
@@ -99,6 +115,8 @@ def test_bytes_become_lines_and_tables(data, images, expected, detector_weights,
     write_records(found, tmp_path / "tables", form="parquet")
     rows = data.read_parquet(str(tmp_path / "tables")).take_all()
     assert {row["path"]: json.loads(row["record"]) for row in rows} == by_name
+    with pytest.raises(InputError, match="lines: expected an empty folder, found files in it; choose another folder"):
+        write_records(found, tmp_path / "lines")
     with pytest.raises(UnknownName, match="form of records is called 'csv'"):
         write_records(found, tmp_path / "other", form="csv")
 

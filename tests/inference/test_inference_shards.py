@@ -1,6 +1,8 @@
 """Shards, tar files of images, are inputs: their results equal those of the same files."""
 
+import io
 import json
+import tarfile
 
 import pytest
 import torch
@@ -126,6 +128,50 @@ def test_broken_shards_are_named_and_the_others_go_on(images, shards, tmp_path, 
     ):
         assert text in said, text
     assert "found 700 before the end of the shard" in said
+
+
+def test_links_sparse_files_and_compressed_shards_are_named(images, tmp_path, capsys):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    with tarfile.open(folder / "0.tar", "w") as archive:
+        archive.add(images / "a/0.jpg", "0.jpg")
+        for name, kind in (
+            ("hard.jpg", tarfile.LNKTYPE),
+            ("soft.jpg", tarfile.SYMTYPE),
+            ("folder.jpg", tarfile.DIRTYPE),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, "0.jpg"
+            archive.addfile(entry)
+        sparse = tarfile.TarInfo("sparse.jpg")
+        sparse.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": "9000"}
+        archive.addfile(sparse)
+    with tarfile.open(folder / "1.tar", "w:gz") as archive:
+        archive.add(images / "a/0.jpg", "0.jpg")
+    assert infer("bossnet_t0_imagenet", folder, "-o", tmp_path / "out", "--vis", "none") == 1
+    said = capsys.readouterr().err
+    for text in (
+        "0.tar#hard.jpg: expected the content of a file, found a link to 0.jpg; write the shard again with tar -h",
+        "0.tar#soft.jpg: expected the content of a file, found a link to 0.jpg; ",
+        "0.tar#sparse.jpg: expected the content of a file, found a sparse file; ",
+        f"error: {folder}/1.tar: expected a tar file without compression, found a compressed one; decompress",
+        "1 of 5 images done",
+    ):
+        assert text in said, text
+
+
+def test_results_stay_in_their_folder_and_equal_names_get_numbers(images, tmp_path):
+    first, second = ((images / name).read_bytes() for name in ("a/0.jpg", "b/0.jpg"))
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name, content in (("../../a.jpg", first), ("/a.jpg", second), ("a.jpg", first)):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    assert infer("connnet_r50", tmp_path / "0.tar", "-o", tmp_path / "deep" / "er" / "out", "--vis", "none") == 0
+    lines, _, _, files = results(tmp_path / "deep" / "er" / "out")
+    assert [line["result"]["map"] for line in lines] == ["raw/a.png", "raw/a-2.png", "raw/a-3.png"]
+    assert files["raw/a.png"] == files["raw/a-3.png"] != files["raw/a-2.png"]
+    assert not list(tmp_path.rglob("deep/a*"))
 
 
 @pytest.mark.parametrize(

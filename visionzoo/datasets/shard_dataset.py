@@ -12,6 +12,7 @@ import numpy as np
 
 from visionzoo.datasets.every_nth import Key, keys_of
 from visionzoo.datasets.findings import say_notes
+from visionzoo.datasets.json_objects import parse_json
 from visionzoo.datasets.sample_list import LoadingOptions, SampleList
 from visionzoo.datasets.shard_writing import ARRAY, INDEX
 from visionzoo.datasets.shards import ShardMember, members_of, shards_in
@@ -33,6 +34,7 @@ class ShardDataset(SampleList):
         KEY.json          an object, whose keys are keys of the sample: ``instances``, ``gt_points``, ``segments``, ...
         KEY.gt.png        ``gt_path``, and so on for every NAME.ENDING of an image
 
+    The files of a sample are neighbours. Samples without an image are left out, with a note; other files are not read.
     The values of ``.cls`` and ``.json`` are read when the data set is built, images and masks when a sample is loaded.
     :class:`visionzoo.engine.shard_sampler.ShardSampler` reads the shards one after another.
 
@@ -48,7 +50,8 @@ class ShardDataset(SampleList):
         shard_sizes: number of samples of each shard, in their order.
 
     Raises:
-        DataError: a shard is missing or damaged, or a sample cannot be read; the message names shard and file.
+        DataError: a shard is missing or damaged, a sample cannot be read, or two of its files give the same value; the
+            message names shard and file.
 
     Example:
         >>> import tempfile
@@ -74,9 +77,13 @@ class ShardDataset(SampleList):
         given = [shards] if isinstance(shards, str) else list(shards)
         paths = [path for each in given for path in shards_in(each, Path(data_root))]
         self._keys, self._allow_damaged = dict(keys or {}), allow_damaged
+        self._without_image: list[ShardMember] = []
         samples = [sample for path in paths for sample in self._samples_of(path)]
         if not samples:
             raise DataError(paths[0], expected="samples with an image", found="none", advice="check the shards")
+        if self._without_image:
+            what = "samples without an image are left out; the files of a sample must be neighbours"
+            say_notes(self._without_image[0], {what: len(self._without_image)})
         super().__init__(Path(data_root), samples, **loading)
         self._metainfo.update(_metainfo_beside(paths[0]))
         if classes is not None:
@@ -105,9 +112,11 @@ class ShardDataset(SampleList):
         try:
             for members in _neighbours(members_of(shard)):
                 sample = self._sample(members)
-                if "img_path" in sample:
+                if isinstance(sample.get("img_path"), ShardMember):
                     found += 1
                     yield sample
+                elif sample:
+                    self._without_image.append(members[0])
         except DataError as error:
             if not self._allow_damaged:
                 raise
@@ -116,14 +125,25 @@ class ShardDataset(SampleList):
     def _sample(self, members: Sequence[ShardMember]) -> dict[str, Any]:
         sample: dict[str, Any] = {}
         for member in members:
-            key = self._key_of(member.key[1])
-            if key == "*":
-                sample |= _object_in(member)
-            elif key == "gt_label":
-                sample[key] = _label_in(member)
-            elif key is not None:
-                sample[key] = member
+            values = self._values_of(member)
+            if twice := values.keys() & sample.keys():
+                raise DataError(
+                    member,
+                    expected=f"one {min(twice)} in a sample",
+                    found="a second one",
+                    advice=f"give the samples other names, or leave one out with keys={{{member.key[1]!r}: None}}",
+                )
+            sample |= values
         return sample
+
+    def _values_of(self, member: ShardMember) -> dict[str, Any]:
+        """Return the values that a file adds to its sample."""
+        key = self._key_of(member.key[1])
+        if key == "*":
+            return _object_in(member)
+        if key is None:
+            return {}
+        return {key: _label_in(member) if key == "gt_label" else member}
 
     def _key_of(self, ending: str) -> str | None:
         """Return the key of a sample for an ending: ``*`` for an object of several keys, None for another file."""
@@ -166,17 +186,24 @@ def _metainfo_beside(shard: Path) -> dict[str, Any]:
 
 
 def _object_in(member: ShardMember) -> dict[str, Any]:
+    found = parse_json(member.read(), member)
     try:
-        found = json.loads(member.read(), object_hook=_with_arrays)
-    except (ValueError, TypeError) as error:
-        raise DataError(member, expected="a JSON object", but=f"{error}", advice="correct it") from error
-    if not isinstance(found, dict):
-        raise DataError(member, expected="a JSON object", found=type(found).__name__, advice="correct it")
-    return found
+        return {key: _with_arrays(value) for key, value in found.items()}
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            member, expected="arrays with dtype and shape", found=f"others ({error})", advice="correct it"
+        ) from error
 
 
-def _with_arrays(value: dict[str, Any]) -> Any:
-    return np.array(value[ARRAY], dtype=value["dtype"]).reshape(value["shape"]) if ARRAY in value else value
+def _with_arrays(value: Any) -> Any:
+    """Return a value of JSON with its arrays, which :func:`visionzoo.datasets.shard_writing.write_shards` writes."""
+    if isinstance(value, list):
+        return [_with_arrays(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if ARRAY in value:
+        return np.array(value[ARRAY], dtype=value["dtype"]).reshape(value["shape"])
+    return {key: _with_arrays(each) for key, each in value.items()}
 
 
 def _label_in(member: ShardMember) -> int:

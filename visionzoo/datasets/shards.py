@@ -22,6 +22,7 @@ from visionzoo.errors import DataError
 
 ENDING = ".tar"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_COMPRESSED_BYTES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # the first ones
 _BLOCK = 512
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -36,6 +37,7 @@ class ShardMember(os.PathLike[str]):
         name: path of the file in the shard.
         offset: position of its first byte in the shard.
         size: number of its bytes.
+        instead: what the shard has instead of the content, such as a link; empty for a usual file.
 
     Example:
         >>> str(ShardMember("shards/000.tar", "a/1.jpg", 512, 9)), ShardMember("0.tar", "a/1.seg.png", 0, 0).key
@@ -46,6 +48,7 @@ class ShardMember(os.PathLike[str]):
     name: str
     offset: int
     size: int
+    instead: str = ""
 
     def __fspath__(self) -> str:
         return f"{self.shard}#{self.name}"
@@ -64,8 +67,15 @@ class ShardMember(os.PathLike[str]):
         """Return the content.
 
         Raises:
-            DataError: the shard cannot be read or ends before the end of the file.
+            DataError: the shard cannot be read, ends before the end of the file, or does not have the content.
         """
+        if self.instead:
+            raise DataError(
+                self,
+                expected="the content of a file",
+                found=self.instead,
+                advice="write the shard again with tar -h --hard-dereference, without --sparse",
+            )
         try:
             with open(self.shard, "rb") as file:
                 file.seek(self.offset)
@@ -100,16 +110,17 @@ def members_of(shard: str | os.PathLike[str]) -> Iterator[ShardMember]:
 
     Raises:
         DataError: the shard is missing, compressed or not a tar file, or it is damaged or cut off. All files before the
-            damage are yielded first, and one that is cut off too; its :meth:`ShardMember.read` raises an error.
+            damage are yielded first, and one that is cut off too; its :meth:`ShardMember.read` raises an error, as that
+            of a link does.
     """
     if os.fspath(shard).lower().endswith(COMPRESSED):
-        raise DataError(
-            shard, expected="a tar file without compression", found="a compressed one", advice="decompress it first"
-        )
+        raise _compressed(shard)
     try:
         with tarfile.open(shard, "r:") as archive:
             yield from _listed(archive, os.fspath(shard))
     except tarfile.ReadError as error:
+        if _first_bytes(shard).startswith(_COMPRESSED_BYTES):
+            raise _compressed(shard) from error
         raise DataError(
             shard, expected="a complete tar file", but=f"{error}", advice="copy or download it again"
         ) from error
@@ -117,11 +128,22 @@ def members_of(shard: str | os.PathLike[str]) -> Iterator[ShardMember]:
         raise DataError(shard, expected="a shard", but=f"{error.strerror}", advice="check the path") from error
 
 
+def _first_bytes(shard: str | os.PathLike[str]) -> bytes:
+    with open(shard, "rb") as file:
+        return file.read(_BLOCK)
+
+
+def _compressed(shard: str | os.PathLike[str]) -> DataError:
+    return DataError(
+        shard, expected="a tar file without compression", found="a compressed one", advice="decompress it first"
+    )
+
+
 def _listed(archive: tarfile.TarFile, shard: str) -> Iterator[ShardMember]:
     while (entry := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all headers
-        if entry.isreg():
-            yield ShardMember(shard, entry.name, entry.offset_data, entry.size)
+        if entry.isreg() or entry.islnk() or entry.issym():
+            yield ShardMember(shard, entry.name, entry.offset_data, entry.size, _instead_of_content(entry))
     file = archive.fileobj
     if file is None:
         return
@@ -141,6 +163,12 @@ def _listed(archive: tarfile.TarFile, shard: str) -> Iterator[ShardMember]:
             found="other bytes",
             advice="it is damaged: copy or download it again",
         )
+
+
+def _instead_of_content(entry: tarfile.TarInfo) -> str:
+    if entry.isreg():
+        return "a sparse file" if entry.issparse() else ""
+    return f"a link to {entry.linkname}"
 
 
 def expanded_braces(text: str) -> list[str]:
