@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.errors import ConfigError, InputError, UnknownName
+from visionzoo.errors import ConfigError, InputError, UnknownName, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,7 @@ class Fed:
 
     @property
     def head(self) -> Any:
-        """The head of the task; the whole model for one of mmdet or mmseg, whose heads have names of their own."""
+        """The head of the task; of a model of mmdet or mmseg, which has no head of this name, the whole model."""
         heads = getattr(self.model, "heads", None)
         return getattr(self.model, "head", self.model) if heads is None else heads[self.task]
 
@@ -206,7 +206,7 @@ def mean_inside(values: Tensor, mask: Tensor) -> tuple[Tensor, str]:
     """
     pixels = int(mask.sum())
     if pixels:
-        return values[mask].mean(), f"{pixels:,} pixels"
+        return values[mask].mean(), counted(pixels, "pixel")
     return values.max(), "its highest pixel, because the region is empty"
 
 

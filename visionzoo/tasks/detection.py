@@ -15,7 +15,7 @@ from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segm
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
 from visionzoo.datasets.outlines import area_of
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, counted
 from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import (
     class_colour,
@@ -232,7 +232,7 @@ def _in_words(found: Any, name: str) -> str:
     """Return the box of one instance in words; its mask if the model finds masks without boxes."""
     box = found.bboxes[0].tolist()
     if not any(box) and "masks" in found:
-        return f"the mask of {name} over {int(found.masks.sum()):,} pixels"
+        return f"the mask of {name} over {counted(int(found.masks.sum()), 'pixel')}"
     left, top, right, bottom = map(round, box)
     return f"the box of {name} at ({left}, {top}) to ({right}, {bottom})"
 
