@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from visionzoo.analysis.grad_cam import gradient_of, layer_of, watched
+from visionzoo.analysis.grad_cam import gradient_of, layer_of
+
+_STEP = 1e-6
 
 
 def fed_in_double(explainer, inputs, **reading):
@@ -40,28 +42,28 @@ def moved(model, layer, steps):
         handle.remove()
 
 
-def slopes(explainer, make, target=None, step=1e-6):
+def slopes(explainer, make):
     """Return the slope of the value along its gradient at the layer: by the gradient, and by finite differences.
 
     The slopes are those near the input: small noise on the layer's output removes ties, such as equal values of padding
     under a max pooling, where a value has two slopes. The second one is computed without gradients.
     """
     task, model, names = explainer.task, explainer.model, explainer.inferencer.class_names
-    with torch.enable_grad(), watched(explainer.layer) as outputs:
-        goal = task.goal(make(), target, names)
-    layer = gradient_of(goal.value, outputs, explainer.layer)[0].layer
-    with torch.enable_grad(), moved(model, layer, noise_of), watched(layer_of(model, layer)) as outputs:
-        goal = task.goal(make(), target, names)
-    gradient = gradient_of(goal.value, outputs, layer_of(model, layer))[1]
-    along, values = step * gradient / gradient.norm(), []
+    goal, outputs = explainer._valued(make(), None, explainer.layer)
+    name = gradient_of(goal.value, outputs, explainer.layer)[0].layer
+    layer = layer_of(model, name)
+    with moved(model, name, noise_of):
+        goal, outputs = explainer._valued(make(), None, layer)
+    gradient = gradient_of(goal.value, outputs, layer)[1]
+    along, values = _STEP * gradient / gradient.norm(), []
     for sign in (1, -1):
 
         def change(value, sign=sign):
             return noise_of(value) + (sign * along if value.shape == along.shape else 0)
 
-        with torch.no_grad(), moved(model, layer, change):
-            values.append(float(task.goal(make(), target, names).value))
-    return float(gradient.norm()), (values[0] - values[1]) / (2 * step)
+        with torch.no_grad(), moved(model, name, change):
+            values.append(float(task.goal(make(), None, names).value))
+    return float(gradient.norm()), (values[0] - values[1]) / (2 * _STEP)
 
 
 def noise_of(value):

@@ -1,5 +1,7 @@
 """Grad-CAM as pure functions: the equations, the package grad-cam, layers by name, axes of the output."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,8 @@ from visionzoo.analysis.grad_cam import (
     watched,
 )
 from visionzoo.analysis.randomising import parts_from_output, random_stages, rank_correlation
-from visionzoo.errors import ConfigError, UnknownName
+from visionzoo.analysis.undetached import Undetached
+from visionzoo.errors import ConfigError, InputError, UnknownName
 
 
 def seeded(*shape, seed=0):
@@ -134,7 +137,20 @@ def test_layers_that_cannot_be_explained_are_errors():
     with watched(layer) as outputs:
         model(images)
     with pytest.raises(ConfigError, match="a layer on which the value depends"):
+        gradient_of(torch.ones((), requires_grad=True).exp(), outputs, layer)
+    with pytest.raises(ConfigError, match="value to explain: expected a gradient, but the model computes it without"):
         gradient_of(torch.tensor(1.0), outputs, layer)
+    with pytest.raises(InputError, match="layer backbone: the gradient of the value is not finite; check the weights"):
+        gradient_of((0 * outputs[0].value.sum()).sqrt(), outputs, layer)
+
+
+def test_undetached_tensors_keep_values_and_graph():
+    values = torch.tensor([1.0, 4.0], requires_grad=True).exp()
+    with Undetached():
+        kept, copied, array = values.detach(), copy.deepcopy(values), values.detach().numpy()
+        kept[0] = 0.0  # in place, which must not change the values before
+    assert [each.requires_grad for each in (kept, copied, values.detach())] == [True, True, False]
+    assert array.tolist() == copied.tolist() == values.tolist()
 
 
 class Levels(nn.Module):

@@ -9,6 +9,7 @@ from PIL import Image
 from visionzoo.cli import main
 
 NAME = "bossnet_t0_imagenet"
+SCORES = "model.heads.detection.test_cfg.score_thr"
 LINE = {
     *("input", "target", "value", "layer", "feature_map", "zero", "size", "method", "layout", "model", "task"),
     *("map", "sheet"),
@@ -98,11 +99,38 @@ def test_a_model_with_several_heads_needs_the_task(images, tmp_path, capsys):
     options += (f"model.heads={heads!r}",)
     assert run(images / "a.png", *options, out=tmp_path / "out") == 2
     assert (
-        "expected one task to explain, found classification, counting; add --task classification"
+        "expected one task to explain, found classification, counting; use --task classification"
         in capsys.readouterr().err
     )
     assert run(images / "a.png", "--task", "counting", *options, out=tmp_path / "out") == 0
     assert lines_of(tmp_path / "out")[0]["target"] == "count"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "options", "target"),
+    [
+        ("road_scene_lite", "lanes", (), "lane slot"),
+        (
+            "road_scene_lite",
+            "detection",
+            ("--cfg-options", "model.heads.detection.test_cfg.score_thr=0"),
+            "log-odds of",
+        ),
+        ("image_suite", "panoptic", (), "plus mean mask logit"),
+    ],
+)
+def test_each_head_of_a_joint_model_is_explained(name, task, options, target, images, tmp_path):
+    assert run(images / "a.png", "--task", task, *options, name=name, out=tmp_path / "out") == 0
+    (line,) = lines_of(tmp_path / "out")
+    assert line["task"] == task
+    assert target in line["target"]
+
+
+def test_an_image_without_a_box_is_reported_with_the_option_of_the_head(images, tmp_path, capsys):
+    assert run(images / "a.png", "--task", "detection", name="road_scene_lite", out=tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "the model finds no box in this input" in said
+    assert f"--cfg-options {SCORES}=0 keeps boxes of any score" in said
 
 
 def test_a_phrase_is_explained_and_registration_is_refused(images, tmp_path, capsys):

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from visionzoo.analysis.fed_images import rgb_of
 from visionzoo.analysis.grad_cam import (
     LAYOUTS,
     METHODS,
+    Layer,
+    Output,
     as_feature_map,
     enlarged_map,
     grad_cam,
@@ -24,17 +27,21 @@ from visionzoo.analysis.grad_cam import (
     watched,
 )
 from visionzoo.analysis.randomising import SANITY, random_stages, rank_correlation
+from visionzoo.analysis.undetached import Undetached
 from visionzoo.errors import ConfigError, DataError, InputError, RunFailed, ZooError, require_known
 from visionzoo.inference.inferencer import Inferencer
+from visionzoo.inference.selecting import model_thresholds
 from visionzoo.models.preprocessing import unnormalised
 from visionzoo.reports.captioned_sheets import Tile, captioned_sheet
 from visionzoo.reports.heat_maps import colour_bar, heated
+from visionzoo.reports.images import draw_outline
 from visionzoo.system.library_warnings import without_library_warnings
 from visionzoo.tasks import Task, task_of
-from visionzoo.tasks._goals import Fed, no_goal
+from visionzoo.tasks._goals import Fed, Goal, no_goal
 from visionzoo.tasks.inputs.base import Source
 
 _SIDE = 480  # pixels of an image of a sheet
+_WHITE = (255, 255, 255)
 _NOWHERE = Source("", None, Path())
 
 
@@ -45,12 +52,26 @@ class RandomMap:
     Attributes:
         part: the part that received them last.
         map: (H, W) float32 in [0, 1]; None if the model finds no such target any more.
-        correlation: Spearman's rank correlation with the map of the model; None if one of them is constant.
+        correlation: Spearman's rank correlation with the map of the model; None without a map, or if one is constant.
+        error: the reason why there is no map; else None.
     """
 
     part: str
     map: np.ndarray | None = None
     correlation: float | None = None
+    error: ZooError | None = None
+
+    @property
+    def said(self) -> str:
+        """The rank correlation in words."""
+        if self.error is not None:
+            return "no map"
+        return f"rank correlation {'not defined' if self.correlation is None else f'{self.correlation:.2f}'}"
+
+    def record(self) -> dict[str, Any]:
+        """Return the entry of ``explanations.jsonl``."""
+        reason = {} if self.error is None else {"error": str(self.error)}
+        return {"random": self.part, "rank_correlation": self.correlation, **reason}
 
 
 @dataclass(frozen=True)
@@ -64,10 +85,10 @@ class Explanation:
         map: (H, W) float32 in [0, 1], of the input as the model is fed, without padding. 1 is the place that raises the
             value most, 0 the place that raises it least.
         image: (H, W, 3) uint8 RGB, the input as the model is fed, without padding.
+        region: (H, W) bool, where the target is; False everywhere for one without a place, such as a class.
         layer: name of the layer.
         shape: channels, height and width of the layer's feature map.
         group: folder of the images, for models that process several images together.
-        is_zero: True if no place of the layer raises the value, so that the map is 0 everywhere.
         checks: maps with random weights, if they are requested.
         error: the reason why the input has no map; else None.
     """
@@ -77,12 +98,17 @@ class Explanation:
     value: float = 0.0
     map: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     image: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    region: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))
     layer: str = ""
     shape: tuple[int, ...] = ()
     group: str | None = None
-    is_zero: bool = False
     checks: tuple[RandomMap, ...] = ()
     error: ZooError | None = None
+
+    @property
+    def is_zero(self) -> bool:
+        """True if no place of the layer raises the value more than another, so that the map is 0 everywhere."""
+        return not self.map.any()
 
     def record(self) -> dict[str, Any]:
         """Return a line of ``explanations.jsonl``, without what all inputs share and without the paths of files."""
@@ -92,8 +118,7 @@ class Explanation:
             return {**about, "error": str(self.error)}
         about |= {"target": self.said, "value": self.value, "size": [self.map.shape[1], self.map.shape[0]]}
         about |= {"layer": self.layer, "feature_map": list(self.shape), "zero": self.is_zero}
-        checks = [{"random": check.part, "rank_correlation": check.correlation} for check in self.checks]
-        return {**about, "sanity": checks} if checks else about
+        return {**about, "sanity": [check.record() for check in self.checks]} if self.checks else about
 
 
 @dataclass(frozen=True)
@@ -103,11 +128,13 @@ class _Found:
     Attributes:
         about: what is the same for all images.
         maps: a map for each image.
+        regions: where the target is in each image.
         again: see :class:`visionzoo.tasks._goals.Goal`.
     """
 
     about: Explanation
     maps: list[np.ndarray]
+    regions: list[np.ndarray]
     again: str | None
 
 
@@ -157,6 +184,7 @@ class Explainer:
         if type(self.task).goal is Task.goal:
             raise no_goal(inferencer.task)
         self.model: Any = inferencer.model.eval()
+        self.thresholds = tuple(model_thresholds(inferencer.task, inferencer.config, self.model))
         self.target, self.layer, self.method, self.layout = target, layer_of(self.model, layer), method, layout
         self.sanity, self.seed = sanity, seed
         for module in self.model.modules():
@@ -218,23 +246,30 @@ class Explainer:
         found = self._mapped(fed, self.target)
         images = unnormalised(self.model.data_preprocessor, fed.inputs.detach().float())
         shown = [rgb_of(image.cpu().numpy()) for image in fed.inside(images)]
-        checks = self._checked(packed, found) if self.sanity else [[] for _ in sources]
+        checks = self._checked(packed, found) if self.sanity else [()] * len(sources)
+        rows = zip(sources, shown, found.maps, found.regions, checks, strict=True)
         return [
-            replace(found.about, source=source, map=each, image=image, is_zero=not each.any(), checks=tuple(check))
-            for source, each, image, check in zip(sources, found.maps, shown, checks, strict=True)
+            replace(found.about, source=source, image=image, map=heat, region=region, checks=check)
+            for source, image, heat, region, check in rows
         ]
 
     def _fed(self, packed: dict[str, Any]) -> Fed:
         """Return the input of the model. It needs a gradient, so that layers below frozen weights have one too."""
-        data = {"inputs": [packed["inputs"]], "data_samples": [copy.deepcopy(packed["data_samples"])]}
-        data = self.model.data_preprocessor(data, False)
+        sample, task = copy.deepcopy(packed["data_samples"]), self.inferencer.task
+        if getattr(self.model, "heads", None) is not None:
+            sample.set_metainfo({"heads": (task,)})  # heads of other tasks do not run
+        data = self.model.data_preprocessor({"inputs": [packed["inputs"]], "data_samples": [sample]}, False)
         with torch.enable_grad():
             inputs = data["inputs"].detach().requires_grad_().clone()
-        return Fed(self.model, inputs, data["data_samples"], self.inferencer.task)
+        return Fed(self.model, inputs, data["data_samples"], task, self.thresholds)
+
+    def _valued(self, fed: Fed, target: str | None, layer: Layer) -> tuple[Goal, list[Output]]:
+        """Return the value with its graph, and the outputs of a layer on which it may depend."""
+        with torch.enable_grad(), without_library_warnings(), Undetached(), watched(layer) as outputs:
+            return self.task.goal(fed, target, self.inferencer.class_names), outputs
 
     def _mapped(self, fed: Fed, target: str | None) -> _Found:
-        with torch.enable_grad(), without_library_warnings(), watched(self.layer) as outputs:
-            goal = self.task.goal(fed, target, self.inferencer.class_names)
+        goal, outputs = self._valued(fed, target, self.layer)
         value, size = require_finite(goal.value), (fed.inputs.shape[2], fed.inputs.shape[3])
         (name, output), gradient = gradient_of(goal.value, outputs, self.layer)
         activations, gradients = (as_feature_map(each, size, self.layout, name) for each in (output, gradient))
@@ -248,31 +283,33 @@ class Explainer:
         places = grad_cam(activations, gradients, self.method)
         maps = enlarged_map(places, size, fed.size).float().cpu().numpy()
         about = Explanation(_NOWHERE, goal.said, value, layer=name, shape=tuple(activations.shape[1:]))
-        return _Found(about, list(maps), goal.again)
+        return _Found(about, list(maps), _regions_of(goal, len(maps), fed.size), goal.again)
 
-    def _checked(self, packed: dict[str, Any], found: _Found) -> list[list[RandomMap]]:
+    def _checked(self, packed: dict[str, Any], found: _Found) -> list[tuple[RandomMap, ...]]:
         """Return the maps with random weights of each image."""
-        checks: list[list[RandomMap]] = [[] for _ in found.maps]
+        stages = []
         for part in random_stages(self.model, str(self.sanity), self.seed):
-            others: list[Any]
             try:
                 others = self._mapped(self._fed(packed), found.again).maps
-            except InputError:  # random weights may find no such target, or give values that are not finite
-                others = [None] * len(found.maps)
-            for check, own, other in zip(checks, found.maps, others, strict=True):
-                correlation = None if other is None else rank_correlation(own, other)
-                check.append(RandomMap(part, other, correlation))
-        return checks
+            except InputError as error:  # random weights may find no such target, or give values that are not finite
+                stages.append([RandomMap(part, error=error)] * len(found.maps))
+            else:
+                pairs = zip(found.maps, others, strict=True)
+                stages.append([RandomMap(part, other, rank_correlation(own, other)) for own, other in pairs])
+        return list(zip(*stages, strict=True))
 
     def sheet(self, found: Explanation) -> np.ndarray:
         """Return the input beside the heat map of an explanation and those with random weights, (H, W, 3) uint8 RGB."""
         channels, height, width = found.shape
         heat = "no place raises the value" if found.is_zero else "heat map"
-        tiles = [Tile(found.image, (f"as the model is fed, {found.image.shape[1]}x{found.image.shape[0]}",))]
-        tiles.append(Tile(heated(found.image, found.map), (heat,)))
+        shown, lines = found.image.copy(), [f"as the model is fed, {found.image.shape[1]}x{found.image.shape[0]}"]
+        if found.region.any():
+            draw_outline(shown, found.region, _WHITE)
+            lines.append("line: around what is explained")
+        tiles = [Tile(shown, tuple(lines)), Tile(heated(found.image, found.map), (heat,))]
         tiles += [_tile_of(found.image, check) for check in found.checks]
         title = [
-            f"{found.source.name}: {found.said}: {found.value:.4g}",
+            f"{found.source.place}: {found.said}: {found.value:.4g}",
             f"{self.method}, layer {found.layer}, {channels} channels of {width}x{height} places",
             f"model {self.inferencer.name}, task {self.inferencer.task}",
         ]
@@ -282,6 +319,13 @@ class Explainer:
 
 def _tile_of(image: np.ndarray, check: RandomMap) -> Tile:
     """Return the map with random weights, or the plain image without one."""
-    number = "not defined" if check.correlation is None else f"{check.correlation:.2f}"
     drawn = image if check.map is None else heated(image, check.map)
-    return Tile(drawn, (f"random weights up to {check.part}", f"rank correlation {number}"))
+    return Tile(drawn, (f"random weights up to {check.part}", check.said))
+
+
+def _regions_of(goal: Goal, images: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Return where the target is in each image, in pixels of the input without padding."""
+    if goal.region is None:
+        return [np.zeros(size, bool)] * images
+    region = goal.region.detach().float().reshape(images, *goal.region.shape[-2:])
+    return list(F.adaptive_max_pool2d(region, size).cpu().numpy() > 0)  # the largest, so that thin lines stay

@@ -142,13 +142,17 @@ def gradient_of(value: Tensor, outputs: Sequence[Output], layer: Layer) -> tuple
         layer: the layer.
 
     Raises:
-        ConfigError: the layer did not run, or the value does not depend on it.
+        ConfigError: the layer did not run, the value has no gradient, or it does not depend on the layer.
+        InputError: the gradient is not finite.
     """
     if not outputs:
         advice, where = "choose a module that runs, such as one of its children", f"layer {layer.name}"
         raise ConfigError(where, expected="a layer that runs", but="this one is not called", advice=advice)
+    if not value.requires_grad:
+        but = "the model computes it without a gradient, such as by a comparison or by NumPy"
+        raise ConfigError("value to explain", expected="a gradient", but=but, advice="explain another head or task")
     maps = [output.value for output in outputs]
-    gradients = torch.autograd.grad(value, maps, allow_unused=True) if value.requires_grad else [None] * len(maps)
+    gradients = torch.autograd.grad(value, maps, allow_unused=True)
     found = [(output, each) for output, each in zip(outputs, gradients, strict=True) if each is not None]
     if not found:
         advice, where = "choose a layer between the image and the result", f"layer {layer.name}"
@@ -157,6 +161,9 @@ def gradient_of(value: Tensor, outputs: Sequence[Output], layer: Layer) -> tuple
         output, gradient = next((pair for pair in reversed(found) if pair[1].any()), found[-1])
     else:
         output, gradient = max(found, key=lambda pair: float(pair[1].norm()))
+    if not gradient.isfinite().all():
+        text = f"layer {output.layer}: the gradient of the value is not finite"
+        raise InputError(f"{text}; check the weights, or use another --layer or --target")
     return Output(output.layer, output.value.detach()), gradient
 
 

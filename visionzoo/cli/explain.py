@@ -23,7 +23,7 @@ from visionzoo.cli.common import (
     run_command,
     say_loading,
 )
-from visionzoo.errors import ConfigError, UnknownName, ZooError, as_utf8, on_one_line
+from visionzoo.errors import ConfigError, ZooError, as_utf8, on_one_line
 from visionzoo.system.deferred_imports import deferred_imports
 from visionzoo.system.paths import other_folder_text, shown_path
 from visionzoo.tasks.inputs.options import add_image_options
@@ -110,31 +110,32 @@ def _inputs_of(argv: Sequence[str]) -> Input | None:
     _add_model_flags(look)
     add_config_flags(look)
     try:
-        return task_of(_loaded(look.seen(argv)).cfg.task).inputs
+        args = look.seen(argv)
+        return task_of(_task_of(_loaded(args), args.task)).inputs
     except ZooError:
         return None
 
 
 def _loaded(args: argparse.Namespace) -> LoadedConfig:
-    """Load the config of the model with the task that is explained.
-
-    Raises:
-        ConfigError, UnknownName: the config cannot be loaded, or it does not have this one task.
-    """
     from visionzoo.weights.runs import load_with_weights
 
     options = dict(tiny=args.tiny, options=args.cfg_options, allow_new=args.allow_new)
-    loaded = load_with_weights(args.model, args.weights, again=_AGAIN, **options)
-    given = loaded.cfg.get("task")
-    tasks = [given] if isinstance(given, str) else list(given or ())
-    if args.task is not None and args.task not in tasks:
-        raise UnknownName(args.task, kind=f"task of {loaded.name}", known=tasks)
-    if args.task is None and len(tasks) > 1:
-        advice = f"add --task {tasks[0]}"
+    return load_with_weights(args.model, args.weights, again=_AGAIN, **options)
+
+
+def _task_of(loaded: LoadedConfig, wanted: str | None) -> str:
+    """Return the task that is explained.
+
+    Raises:
+        ConfigError, UnknownName: the model does not have this one task.
+    """
+    from visionzoo.inference.readers import chosen_tasks
+
+    tasks = chosen_tasks(loaded.cfg.task, wanted, loaded.name)
+    if len(tasks) > 1:
+        advice = f"use --task {tasks[0]}"
         raise ConfigError(loaded.source, expected="one task to explain", found=", ".join(tasks), advice=advice)
-    if args.task is not None:
-        loaded.cfg.task = args.task
-    return loaded
+    return tasks[0]
 
 
 def _explain(args: argparse.Namespace) -> int:
@@ -147,8 +148,9 @@ def _explain(args: argparse.Namespace) -> int:
         from visionzoo.tasks import task_of
 
         loaded = _loaded(args)
-        sources = islice(task_of(loaded.cfg.task).inputs.sources(args), args.max_samples)
-        explainer = _explainer(args, loaded)
+        task = _task_of(loaded, args.task)
+        sources = islice(task_of(task).inputs.sources(args), args.max_samples)
+        explainer = _explainer(args, loaded, task)
         run, name = explainer.inferencer.run, explainer.inferencer.name
         wanted = Path(args.work_dir or (run / "explain" if run else Path("explanations", name)))
         out = choose_output_dir(wanted, overwrite=args.overwrite)
@@ -162,14 +164,15 @@ def _explain(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _explainer(args: argparse.Namespace, loaded: LoadedConfig) -> Explainer:
+def _explainer(args: argparse.Namespace, loaded: LoadedConfig, task: str) -> Explainer:
     import torch
 
     from visionzoo.analysis.explaining import Explainer
     from visionzoo.inference.inferencer import Inferencer
 
     torch.manual_seed(args.seed)
-    inferencer = Inferencer(loaded, args.weights, device=args.device, trust_pickle=args.trust_pickle)
+    settings = dict(device=args.device, trust_pickle=args.trust_pickle, tasks=task)
+    inferencer = Inferencer(loaded, args.weights, **settings)
     for line in inferencer.notes:
         note(line, quiet=args.quiet)
     if inferencer.is_untrained:
@@ -209,5 +212,5 @@ def _said(found: Explanation) -> Iterator[Any]:
             "use another --layer, such as an earlier one, or another --target"
         )
     for check in found.checks:
-        number = "not defined" if check.correlation is None else f"{check.correlation:.3f}"
-        yield f"  random weights up to {check.part}: rank correlation {number}"
+        reason = "" if check.error is None else f": {check.error}"
+        yield f"  random weights up to {check.part}: {check.said}{reason}"

@@ -265,6 +265,26 @@ def edge_of(mask: np.ndarray) -> np.ndarray:
     return mask & ~inner
 
 
+def draw_outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
+    """Draw lines along the inner edge of a mask, in a colour and in black in turn, so that one of them is visible.
+
+    Args:
+        canvas: (H, W, 3) uint8 RGB. It is changed.
+        mask: (H, W) bool.
+        colour: RGB.
+
+    Example:
+        >>> canvas = np.full((9, 9, 3), 7, np.uint8)
+        >>> draw_outline(canvas, np.ones((9, 9), bool), (255, 255, 255))
+        >>> canvas[0, 0].tolist(), canvas[1, 1].tolist(), canvas[4, 4].tolist()
+        ([255, 255, 255], [0, 0, 0], [7, 7, 7])
+    """
+    for number in range(2 * line_width(canvas)):
+        edge = edge_of(mask)
+        canvas[edge] = colour if number % 2 == 0 else 0
+        mask = mask & ~edge
+
+
 def draw_box(pen: ImageDraw.ImageDraw, box: np.ndarray, colour: Colour, width: int, size: tuple[int, int]) -> None:
     """Draw a box as a coloured line between two thin dark lines, so that it is visible on any background.
 

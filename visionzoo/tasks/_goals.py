@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from visionzoo.errors import ConfigError, InputError, UnknownName
+from visionzoo.errors import ConfigError, InputError, UnknownName, counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,11 +23,14 @@ class Goal:
         value: scalar with its graph. A higher value means more of the target.
         said: the target in words, for people.
         again: the target that names the same thing for the same model with other weights; None for the default.
+        region: where the target is in the image without padding, (H, W) bool of any size, or (N, H, W) of a group; None
+            for a target without a place.
     """
 
     value: Tensor
     said: str
     again: str | None = None
+    region: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,20 @@ class Fed:
         inputs: (N, C, H, W), preprocessed; N is 1, or the number of images of the group.
         samples: list of the one data sample.
         task: name of the task, which is also the name of its head if the model has several.
+        thresholds: the score thresholds above 0 that the model applies itself, as paths in its config.
     """
 
     model: Any
     inputs: Tensor
     samples: list[Any]
     task: str
+    thresholds: Sequence[str] = ()
 
     @property
     def head(self) -> Any:
-        """The head of the task."""
+        """The head of the task; of a model of mmdet or mmseg, which has no head of this name, the whole model."""
         heads = getattr(self.model, "heads", None)
-        return self.model.head if heads is None else heads[self.task]
+        return getattr(self.model, "head", self.model) if heads is None else heads[self.task]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,13 +77,10 @@ class Fed:
         return getattr(self.head, method)(feats, Batch(self.inputs, self.samples))
 
     def predicted(self) -> Any:
-        """Return the sample with the predictions of a model of mmdet or mmseg, with gradients."""
+        """Return the sample with the predictions of a head of mmdet or mmseg, with gradients."""
         from visionzoo.structures.task_sample import sample_of_task
-        from visionzoo.tasks._undetached import undetached
 
-        with undetached():
-            sample = self.model(self.inputs, self.samples, mode="predict")[0]
-        return sample_of_task(sample, self.task)
+        return sample_of_task(self.model(self.inputs, self.samples, mode="predict")[0], self.task)
 
     def inside(self, maps: Tensor) -> Tensor:
         """Cut the padding from maps (..., H, W) of the size of the inputs."""
@@ -94,15 +96,18 @@ class Fed:
         Raises:
             ConfigError: the model has no queries.
         """
-        head = getattr(self.model, "panoptic_head", None)
-        if not hasattr(head, "num_queries"):
+        head, inner = self.head, getattr(self.head, "panoptic_head", None)
+        if not hasattr(inner, "num_queries"):
             raise ConfigError(
                 f"{self.task}",
-                expected="a model with queries, such as Mask2Former",
-                found=type(self.model).__name__,
-                advice="explain such a model",
+                expected="a head with queries, such as Mask2FormerHead",
+                found=type(head).__name__,
+                advice="explain a model with such a head",
             )
-        classes, masks = head.predict(self.model.extract_feat(self.inputs), self.samples)  # type: ignore[union-attr]
+        if hasattr(head, "queries"):
+            classes, masks = self.run("queries")
+        else:
+            classes, masks = inner.predict(head.extract_feat(self.inputs), self.samples)  # type: ignore[union-attr]
         return classes[0].softmax(-1), self.inside(masks[0])
 
 
@@ -143,7 +148,7 @@ def label_of(target: str, names: Sequence[str] | None, classes: int, kind: str =
     number = target.removeprefix(kind).strip()
     if number.isdecimal() and int(number) < classes:
         return int(number)
-    hint = f"or a number from 0 to {classes - 1}" if known else f"use a number from 0 to {classes - 1}"
+    hint = f"use {'a name or ' if known else ''}a number from 0 to {classes - 1}"
     raise UnknownName(target, kind=kind, known=known, hint=hint)
 
 
@@ -201,7 +206,7 @@ def mean_inside(values: Tensor, mask: Tensor) -> tuple[Tensor, str]:
     """
     pixels = int(mask.sum())
     if pixels:
-        return values[mask].mean(), f"{pixels:,} pixels"
+        return values[mask].mean(), counted(pixels, "pixel")
     return values.max(), "its highest pixel, because the region is empty"
 
 

@@ -22,18 +22,14 @@ def options_of(name: str, task: Task, model: Mapping[str, Any]) -> list[str]:
         >>> options_of("lanes", task_of("lanes"), model)[0]
         'model.heads.lanes.exist_threshold=0.0'
     """
-    head = (model.get("heads") or {}).get(name)
+    heads = model.get("heads") or {}
+    head, path = (heads[name], f"model.heads.{name}.") if name in heads else (model.get("head"), "model.head.")
     if head is None:
         return task.options(model)
-    one = {**model, "head": head, "test_cfg": head.get("test_cfg") or {}}
-    return [_of_head(option, name) for option in task.options(one)]
+    return [_of_head(option, path) for option in task.options({"test_cfg": {}, **head, "head": head})]
 
 
-def _of_head(option: str, name: str) -> str:
-    """Return the option of the only head as an option of the head of a task."""
-    path, _, value = option.partition("=")
-    if path.startswith("model.head."):
-        path = path.replace("model.head.", f"model.heads.{name}.", 1)
-    elif path.startswith("model.test_cfg."):
-        path = path.replace("model.test_cfg.", f"model.heads.{name}.test_cfg.", 1)
-    return f"{path}={value}"
+def _of_head(option: str, path: str) -> str:
+    """Return an option of a model with one head, or of a library's model, as an option of the head at a path."""
+    name = option.removeprefix("model.").removeprefix("head.")
+    return f"{path}{name}"

@@ -15,7 +15,7 @@ from visionzoo.datasets.coco_annotations import segmentation_problem, whole_segm
 from visionzoo.datasets.coco_ids import COCO_IDS
 from visionzoo.datasets.issues import Examined, Issue, box_issues, label_issues
 from visionzoo.datasets.outlines import area_of
-from visionzoo.errors import InputError
+from visionzoo.errors import InputError, counted
 from visionzoo.reports.figure import Draft, Figure
 from visionzoo.reports.images import (
     class_colour,
@@ -89,9 +89,8 @@ class Detection(Task):
         found = fed.predicted().pred_instances
         chosen = _chosen_box(found.scores, found.labels, target, names, fed)
         name = name_of(int(found.labels[chosen]), names)
-        left, top, right, bottom = (round(float(side)) for side in found.bboxes[chosen].detach())
-        said = f"log-odds of the box of {name} at ({left}, {top}) to ({right}, {bottom})"
-        return Goal(log_odds(found.scores[chosen]), said, name)
+        said, region = f"log-odds of {_in_words(found[chosen], name)}", _region_of(found[chosen], fed)
+        return Goal(log_odds(found.scores[chosen]), said, name, region)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_detections(image, result, scale)
@@ -216,8 +215,8 @@ def _coco_names() -> tuple[str, ...]:
 def _chosen_box(scores: Tensor, labels: Tensor, target: str | None, names: Sequence[str] | None, fed: Fed) -> int:
     """Return the index of the box that a target names."""
     number = (target or "").removeprefix("box").strip()
-    option = "model.test_cfg.rcnn.score_thr" if hasattr(fed.model, "roi_head") else "model.test_cfg.score_thr"
-    advice = f"--cfg-options {option}=0 keeps boxes of any score"
+    options = " ".join(f"{path}=0" for path in fed.thresholds)
+    advice = f"--cfg-options {options} keeps boxes of any score" if options else "choose another input or --target"
     if number.isdecimal() and number not in (names or ()):
         if not 1 <= int(number) <= len(scores):
             found = f"{len(scores)} boxes" if len(scores) else "no box"
@@ -225,13 +224,36 @@ def _chosen_box(scores: Tensor, labels: Tensor, target: str | None, names: Seque
         return int(scores.detach().argsort(descending=True)[int(number) - 1])
     if target is None:
         return best_of(scores, labels, None, "box", advice)
-    label = label_of(target, names, _classes_of(fed.model))
+    label = label_of(target, names, _classes_of(fed.head))
     return best_of(scores, labels, label, f"box of {name_of(label, names)}", advice)
 
 
-def _classes_of(model: nn.Module) -> int:
-    """Return the largest number of classes of a model's parts."""
-    counts = (getattr(part, "num_classes", None) for part in model.modules())
+def _in_words(found: Any, name: str) -> str:
+    """Return the box of one instance in words; its mask if the model finds masks without boxes."""
+    box = found.bboxes[0].tolist()
+    if not any(box) and "masks" in found:
+        return f"the mask of {name} over {counted(int(found.masks.sum()), 'pixel')}"
+    left, top, right, bottom = map(round, box)
+    return f"the box of {name} at ({left}, {top}) to ({right}, {bottom})"
+
+
+def _region_of(found: Any, fed: Fed) -> Tensor:
+    """Return the mask of one instance, else the inside of its box, in pixels of the original image, (H, W) bool."""
+    import torch
+
+    from visionzoo.layers.sample_sizes import original_size
+
+    if "masks" in found:
+        return found.masks[0].bool()
+    left, top, right, bottom = found.bboxes[0].tolist()
+    height, width = original_size(fed.samples[0], fed.size)
+    rows, columns = (torch.arange(length, device=found.bboxes.device) for length in (height, width))
+    return ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+
+
+def _classes_of(head: nn.Module) -> int:
+    """Return the largest number of classes of the parts of a head, or of a whole model."""
+    counts = (getattr(part, "num_classes", None) for part in head.modules())
     return max((count for count in counts if isinstance(count, int)), default=0)
 
 

@@ -139,8 +139,8 @@ class LaneDetection(Task):
         pixels = int(is_lane.sum())
         if not pixels:
             return Goal(exist[slot], f"logit of existence of lane slot {slot}, which is nowhere in the map", f"{slot}")
-        said = f"logits of lane slot {slot}, summed over {pixels:,} pixels"
-        return Goal(logits[slot + 1][is_lane].sum(), said, f"{slot}")
+        said = f"logits of lane slot {slot}, summed over {counted(pixels, 'pixel')}"
+        return Goal(logits[slot + 1][is_lane].sum(), said, f"{slot}", is_lane)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_lanes(image, result, scale)

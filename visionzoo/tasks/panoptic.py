@@ -109,9 +109,10 @@ class Panoptic(Task):
             scores, labels = classes[:, label], labels.new_full(labels.shape, label)
         query = best_of(scores, labels, None, "segment", "choose another --target")
         name = name_of(int(labels[query]), names)
-        mask, region = mean_inside(masks[query], masks[query] > 0)
+        inside = masks[query] > 0
+        mask, region = mean_inside(masks[query], inside)
         said = f"log-odds of {name} plus mean mask logit over {region}, query {query}"
-        return Goal(log_odds(scores[query]) + mask, said, f"{int(labels[query])}")
+        return Goal(log_odds(scores[query]) + mask, said, f"{int(labels[query])}", inside)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_panoptic(image, result, scale)

@@ -19,11 +19,10 @@ from visionzoo.metrics.required import sample_name
 from visionzoo.reports.figure import Figure
 from visionzoo.reports.images import (
     class_colour,
-    edge_of,
+    draw_outline,
     enlarged,
     label_font,
     letter_height,
-    line_width,
     wrapped,
     write_labels,
 )
@@ -127,8 +126,9 @@ class Referring(Task):
         values = fed.inside(_log_odds_of(fed.raw()))[0]
         about = fed.samples[0].metainfo
         threshold = about.get("mask_threshold") or fed.head.mask_threshold
-        value, region = mean_inside(values, values.sigmoid() >= threshold)
-        return Goal(value, f'mean log-odds of "{about["phrase"]}" over {region}')
+        mask = values.sigmoid() >= threshold
+        value, region = mean_inside(values, mask)
+        return Goal(value, f'mean log-odds of "{about["phrase"]}" over {region}', region=mask)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_referred(image, result, scale)
@@ -248,10 +248,7 @@ def draw_referred(image: np.ndarray, found: ReferredMask, scale: int = 1) -> np.
     plain = np.array(colour, dtype=float)
     opacity = _OPACITY * mask[..., None]
     canvas = (enlarged(image, scale) * (1 - opacity) + plain * opacity).astype(np.uint8)
-    for width in range(2 * line_width(canvas)):
-        edge = edge_of(mask)
-        canvas[edge] = plain.astype(np.uint8) if width % 2 == 0 else 0
-        mask = mask & ~edge
+    draw_outline(canvas, mask, colour)
     drawn = Image.fromarray(canvas)
     pen, font = ImageDraw.Draw(drawn), label_font(letter_height(canvas))
     texts = [wrapped(pen, text, font, drawn.width - 4) for text in (_short(found.phrase), found.message) if text]

@@ -16,7 +16,7 @@ from visionzoo.errors import ConfigError, DataError, counted
 from visionzoo.metrics.means import exact_mean
 from visionzoo.metrics.required import sample_name
 from visionzoo.reports.figure import Draft, Figure
-from visionzoo.reports.images import class_colour, edge_of, enlarged, line_width
+from visionzoo.reports.images import class_colour, draw_outline, enlarged
 from visionzoo.reports.plots import UNIT, Plot, Series, draw_histogram, draw_plot, empty_figure, round_edges
 from visionzoo.reports.precision_recall import draw_thresholds
 from visionzoo.structures.arrays import as_array
@@ -86,7 +86,7 @@ class Saliency(Task):
         maps, masks, kind = _values_of(fed)
         values, regions = zip(*map(mean_inside, maps, masks), strict=True)
         which = f"the salient regions of {len(maps)} images" if len(maps) > 1 else f"the salient region, {regions[0]}"
-        return Goal(sum(values[1:], values[0]), f"mean {kind} of {which}")
+        return Goal(sum(values[1:], values[0]), f"mean {kind} of {which}", region=masks)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_saliency(image, result, scale)
@@ -176,11 +176,7 @@ def draw_saliency(image: np.ndarray, found: SaliencyMap, scale: int = 1) -> np.n
     colour = np.array(class_colour(0), dtype=float)
     opacity = _MAP_OPACITY * enlarged(found.map[..., None], scale)
     canvas = (enlarged(image, scale) * (1 - opacity) + colour * opacity).astype(np.uint8)
-    mask = enlarged(found.mask, scale)
-    for width in range(2 * line_width(canvas)):
-        edge = edge_of(mask)
-        canvas[edge] = colour.astype(np.uint8) if width % 2 == 0 else 0
-        mask = mask & ~edge
+    draw_outline(canvas, enlarged(found.mask, scale), class_colour(0))
     return canvas
 
 

@@ -75,11 +75,10 @@ class Semantic(Task):
 
     def goal(self, fed: Fed, target: str | None, names: Sequence[str] | None) -> Goal:
         """Return the mean logit of a class over its predicted region; by default of the largest region."""
-        logits = _logits(fed)
-        best = logits.detach().argmax(0)
+        logits, best = _logits_and_map(fed)
         label = int(best.flatten().mode().values) if target is None else label_of(target, names, len(logits))
         value, region = mean_inside(logits[label], best == label)
-        return Goal(value, f"mean logit of {name_of(label, names)} over {region}", f"{label}")
+        return Goal(value, f"mean logit of {name_of(label, names)} over {region}", f"{label}", best == label)
 
     def draw(self, image: np.ndarray, result: Any, scale: int) -> np.ndarray:
         return draw_semantic(image, result, scale)
@@ -179,15 +178,24 @@ class Semantic(Task):
         return torch.stack([_mean_score(sample) for sample in samples])
 
 
-def _logits(fed: Fed) -> Tensor:
-    """Return logits of the classes, (K, H, W): mmseg's in pixels of the original image, or those of all queries."""
+def _logits_and_map(fed: Fed) -> tuple[Tensor, Tensor]:
+    """Return logits of the classes, (K, H, W), and the predicted class of each pixel, (H, W).
+
+    Those of mmseg are in pixels of the original image. Of a head with one logit, mmseg returns the probability of the
+    second class.
+    """
     import torch
 
-    if hasattr(fed.model, "panoptic_head"):
+    if hasattr(fed.head, "panoptic_head"):
         classes, masks = fed.queries()
-        return log_odds(torch.einsum("qk,qhw->khw", classes[:, :-1], masks.sigmoid()).clamp(max=1))
-    logits = fed.predicted().seg_logits.data
-    return logits if len(logits) > 1 else torch.cat([-logits, logits])  # one logit, of the second class
+        logits = log_odds(torch.einsum("qk,qhw->khw", classes[:, :-1], masks.sigmoid()).clamp(max=1))
+        return logits, logits.argmax(0)
+    found = fed.predicted()
+    logits, best = found.seg_logits.data, found.pred_sem_seg.data[0].long()
+    if len(logits) == 1:
+        odds = log_odds(logits)
+        logits = torch.cat([-odds, odds])
+    return logits, best
 
 
 def _mean_score(sample: Any) -> Tensor:

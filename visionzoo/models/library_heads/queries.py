@@ -57,11 +57,14 @@ class QueryHead(LibraryHead):
         truth = ("labels", "masks", "sem_seg") if self.inner.num_stuff_classes else ("labels", "masks")
         return summed(self.inner.loss(tuple(feats), detection_samples(batch, truth=truth)))
 
+    def queries(self, feats: Sequence[Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return logits of the classes and of "no object", (B, Q, K + 1), and of the masks, (B, Q, H, W)."""
+        return self.inner.predict(tuple(feats), detection_samples(batch))
+
     def predict(self, feats: Sequence[Tensor], batch: Batch) -> list[Any]:
         """Return the samples of the batch with the results of the fusion."""
         samples = detection_samples(batch)
-        classes, masks = self.inner.predict(tuple(feats), samples)
-        fused = self.panoptic_fusion_head.predict(classes, masks, samples, rescale=True)
+        fused = self.panoptic_fusion_head.predict(*self.queries(feats, batch), samples, rescale=True)
         for sample, found in zip(samples, fused, strict=True):
             if "pan_results" in found:
                 sample.pred_panoptic_seg = found["pan_results"]
