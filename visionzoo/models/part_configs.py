@@ -37,7 +37,7 @@ def roi_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
 
 
 def parts_in(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """Yield path, config and :class:`Part` of each part of a model that has a type, also of the parts inside a head.
+    """Yield path, config and :class:`Part` of each part of a model that has a type, also of the parts inside a part.
 
     Example:
         >>> model = ConfigDict(type="TaskModel", backbone=dict(type="DiNAT"), head=dict(type="SCNNHead"))
@@ -47,8 +47,7 @@ def parts_in(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
     parts = parts_of(resolved(model) if "type" in model else None)
     for path, cfg, part in _typed(model, parts, "model"):
         yield path, cfg, part
-        inner = getattr(resolved(cfg), "PARTS", None) if part.kind == HEAD else None
-        for below, own, inside in _typed(cfg, inner or {}, path):
+        for below, own, inside in _typed(cfg, getattr(resolved(cfg), "PARTS", {}), path):
             yield below, own, replace(inside, named=part.named)
 
 
@@ -135,6 +134,11 @@ def resolved(cfg: Mapping, registry: Any = MODELS) -> Any:
     if part is None:
         raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
     return part.func if isinstance(part, partial) else part
+
+
+def reads_pairs(cfg: Mapping) -> bool:
+    """Return True if a part reads pairs of images or their maps, as ``READS_PAIRS`` of its class states."""
+    return bool(getattr(resolved(cfg), "READS_PAIRS", False))
 
 
 def takes(cfg: Mapping, name: str) -> bool:

@@ -122,6 +122,23 @@ def text_encoder() -> Mapping[str, Any] | None:
     return max(used, key=used.count, default=None)
 
 
+def pair_backbone() -> str:
+    """Return the backbone that runs a backbone of single images on both images of a pair.
+
+    It declares ``READS_PAIRS``, and a backbone in ``PARTS``.
+
+    Example:
+        >>> pair_backbone()
+        'SiamesePair'
+    """
+    return next(name for name, cls in sorted(own_parts("backbones").items()) if _runs_on_pairs(cls))
+
+
+def _runs_on_pairs(cls: Any) -> bool:
+    holds_backbone = any(part.kind == "backbone" for part in getattr(cls, "PARTS", {}).values())
+    return holds_backbone and getattr(cls, "READS_PAIRS", False)
+
+
 def matching(parts: Iterable[Any], patterns: Iterable[str], kind: str) -> list[Any]:
     """Return the parts whose names match one of the patterns. Without patterns, return all.
 
