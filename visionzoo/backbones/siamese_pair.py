@@ -86,17 +86,17 @@ class SiamesePair(PairReader):
         super().__init__(2, in_channels, both_directions, init_cfg=init_cfg)
         require_known(variant, self.VARIANTS, "SiamesePair variant")
         self.with_images = with_images
-        self.trunk: Any = MODELS.build(copy.deepcopy(dict(backbone or self.VARIANTS[variant])))
-        self.trunk_channels = _channels_of(type(self.trunk), backbone or {})
-        self._require_single_images()
+        cfg = dict(backbone or self.VARIANTS[variant])
+        self.trunk: Any = MODELS.build(copy.deepcopy(cfg))
+        self.trunk_channels = _channels_of(type(self.trunk), cfg)
+        self._require_single_images(cfg["type"])
         self._takes_batch = arguments_of(type(self.trunk).forward).know("batch")
         channels, strides = getattr(self.trunk, "out_channels", None), getattr(self.trunk, "out_strides", None)
         if isinstance(channels, tuple) and isinstance(strides, tuple):
             self.out_channels = (*[in_channels] * with_images, *(2 * each for each in channels))
             self.out_strides = (*[1] * with_images, *strides)
 
-    def _require_single_images(self) -> None:
-        name, read = type(self.trunk).__name__, self.trunk_channels
+    def _require_single_images(self, name: str) -> None:
         if getattr(self.trunk, "READS_PAIRS", False):
             raise ConfigError(
                 "SiamesePair.backbone",
@@ -104,6 +104,7 @@ class SiamesePair(PairReader):
                 found=f"{name}, which reads pairs",
                 advice=f"use {name} itself as model.backbone",
             )
+        read = self.trunk_channels
         if self.in_channels not in (2, 2 * read):
             raise ConfigError(
                 "SiamesePair.in_channels",

@@ -34,6 +34,7 @@ from visionzoo.models.part_configs import (
     name_of,
     necks_of,
     parts_in,
+    require_pairs,
     resolved,
     roi_heads,
     takes,
@@ -262,6 +263,7 @@ def _no_text(device: str) -> Any:
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
     """Give the new backbone the strides of the old one, and the preprocessor what the new one needs."""
     new = model.backbone
+    require_pairs(new, old)
     if takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
     pad_for_backbone(model)
