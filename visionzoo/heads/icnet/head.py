@@ -53,7 +53,7 @@ class ICNetHead(RegistrationHead):
         instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
-        ConfigError: fewer than 2 levels are used, or the stride of one is no multiple of the one before.
+        ConfigError: fewer than 2 levels are used, or the stride of one is not a multiple of the one before.
         DataError: in ``loss``: the encoder has one direction.
         UnknownName: an unknown variant.
 
