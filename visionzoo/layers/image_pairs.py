@@ -88,10 +88,11 @@ class PairReader(BaseModule):
         if pairs.ndim != self.dims + 2 or pairs.shape[1] != self.in_channels:
             dims, channels = pairs.ndim - 2, pairs.shape[1]
             setting, value = ("dims", dims) if dims != self.dims else ("in_channels", channels)
-            has_setting = arguments_of(type(self)).know(setting)
+            kind: Any = type(self)
+            has_setting = arguments_of(kind).know(setting)
             other = f"train a model with model.backbone.{setting}={value}" if has_setting else "use another backbone"
             raise DataError(
-                type(self).__name__,
+                kind.__name__,
                 expected=f"pairs of {self.dims}-D images with {self.in_channels} channels together",
                 found=f"{dims}-D images with {channels} channels, {tuple(pairs.shape)}",
                 advice=f"give other images, or {other}",
