@@ -209,6 +209,20 @@ def test_a_plain_vit_cannot_replace_a_pyramid():
     assert "found strides (16,);" in str(caught.value)
 
 
+def test_a_backbone_of_images_that_replaces_one_of_pairs_is_answered_with_the_backbone_that_runs_it_on_both():
+    old = {"model.backbone": {"type": "VoxelMorphEncoder", "dims": 2}}
+    head = {"type": "VoxelMorphHead", "variant": "tiny", "dims": 2}
+    backbone = {"type": "timm.resnet10t"}
+    with pytest.raises(ConfigError, match=r"found timm\.resnet10t, which reads single images; set .*=SiamesePair and "):
+        fill_model({"type": "TaskModel", "backbone": backbone, "head": head}, replaced=old)
+    siamese = {"type": "SiamesePair", "backbone": backbone}
+    filled = fill_model({"type": "TaskModel", "backbone": siamese, "head": head}, replaced=old)
+    assert filled.head.in_channels == [2, 128, 256, 512, 1024]
+    early = {"type": "timm.resnet10t", "in_chans": 2, "out_indices": (1, 2, 3)}
+    filled = fill_model({"type": "TaskModel", "backbone": early, "head": head}, replaced=old)
+    assert filled.head.in_channels == [64, 128, 256]
+
+
 @pytest.mark.parametrize("name", ["dla46_c", "tresnet_m"])
 def test_timm_levels_are_counted_from_timms_first(name):
     """These models omit their first level, or lack it, by default."""

@@ -21,6 +21,8 @@ class ImagePair(PairEncoder):
         variant: ``default`` or ``tiny``, which are equal.
         dims: number of spatial axes, 1 to 3.
         in_channels: channels of both images together.
+        both_directions: also return each pair with the images in exchanged roles; see
+            :class:`~visionzoo.layers.image_pairs.PairReader`.
         init_cfg: initialisation config of mmengine.
 
     Attributes:
@@ -45,9 +47,10 @@ class ImagePair(PairEncoder):
         *,
         dims: Dims = 3,
         in_channels: Count = 2,
+        both_directions: bool = False,
         init_cfg: Any = None,
     ):
-        super().__init__(dims, in_channels, both_directions=False, init_cfg=init_cfg)
+        super().__init__(dims, in_channels, both_directions, init_cfg=init_cfg)
         require_known(variant, self.VARIANTS, "ImagePair variant")
         self.out_channels, self.out_strides = (in_channels,), (1,)
 

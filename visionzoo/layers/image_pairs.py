@@ -1,4 +1,4 @@
-"""Encoders of image pairs: two images as channels of one input, in one or both directions."""
+"""Bases of backbones for image pairs: two images as channels of one input or one by one, in one or both directions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import DataError
 from visionzoo.layers.spatial import run
 from visionzoo.structures.batch import NO_BATCH, PAIR, Batch
 
 
-class PairEncoder(BaseModule):
-    """Base of the backbones that read the two images of a pair as channels of one input.
+class PairReader(BaseModule):
+    """Base of the backbones that read the two images of a pair.
 
     Images and volumes have 1, 2 or 3 spatial axes. The fixed and the moving image come from ``batch.pairs()``. Without
     samples, the input has them as channels, the fixed image first.
@@ -27,11 +28,13 @@ class PairEncoder(BaseModule):
         both_directions: also encode each pair with the images in exchanged roles. The feature maps then have 2 B rows:
             row 2 i is pair i, row 2 i + 1 is pair i with exchanged roles.
         order: order of the images on the channel axis.
-        with_cp: recompute activations in the backward pass instead of storing them.
         init_cfg: initialisation config of mmengine.
     """
 
     READS_PAIRS = True  # samples are pairs of images
+
+    out_channels: tuple[int, ...]
+    out_strides: tuple[int, ...]
 
     def __init__(
         self,
@@ -40,15 +43,13 @@ class PairEncoder(BaseModule):
         both_directions: bool,
         *,
         order: tuple[str, str] = PAIR,
-        with_cp: bool = False,
         init_cfg: Any = None,
     ):
         super().__init__(init_cfg)
         self.dims, self.in_channels, self.both_directions = dims, in_channels, both_directions
-        self.order, self.with_cp = order, with_cp
-        self.out_channels: tuple[int, ...] = ()
-        self.out_strides: tuple[int, ...] = ()
+        self.order = order
 
+    @abstractmethod
     def forward(self, inputs: Tensor, batch: Batch = NO_BATCH) -> tuple[Tensor, ...]:
         """Return the feature maps of pairs, (N, C, *S) each, shallow first.
 
@@ -62,13 +63,13 @@ class PairEncoder(BaseModule):
         Raises:
             DataError: the images have another number of axes or channels.
         """
-        return self.encode(self._paired(inputs, batch))
 
-    @abstractmethod
-    def encode(self, pairs: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature maps of (N, in_channels, *S)."""
+    def images(self, inputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return both images of each pair in the order of the channels, (B, in_channels / 2, *S) each.
 
-    def _paired(self, inputs: Tensor, batch: Batch) -> Tensor:
+        Raises:
+            DataError: the images have another number of axes or channels.
+        """
         if batch.samples is None:
             self._check(inputs)
             images = dict(zip(PAIR, inputs.chunk(2, 1)))
@@ -76,19 +77,56 @@ class PairEncoder(BaseModule):
             images = batch.pairs()._asdict()
             self._check(torch.cat(tuple(images.values()), 1))
         first, second = (images[name] for name in self.order)
+        return first, second
+
+    def joined(self, first: Tensor, second: Tensor) -> Tensor:
+        """Concatenate images or maps (B, C, *S) of each pair on the channel axis, in one or both directions."""
         pairs = torch.cat([first, second], 1)
         return in_turn(pairs, torch.cat([second, first], 1)) if self.both_directions else pairs
 
     def _check(self, pairs: Tensor) -> None:
         if pairs.ndim != self.dims + 2 or pairs.shape[1] != self.in_channels:
             dims, channels = pairs.ndim - 2, pairs.shape[1]
-            needed = f"dims={dims}" if dims != self.dims else f"in_channels={channels}"
+            setting, value = ("dims", dims) if dims != self.dims else ("in_channels", channels)
+            kind: Any = type(self)
+            has_setting = arguments_of(kind).know(setting)
+            other = f"train a model with model.backbone.{setting}={value}" if has_setting else "use another backbone"
             raise DataError(
-                type(self).__name__,
+                kind.__name__,
                 expected=f"pairs of {self.dims}-D images with {self.in_channels} channels together",
                 found=f"{dims}-D images with {channels} channels, {tuple(pairs.shape)}",
-                advice=f"give other images, or train a model with model.backbone.{needed}",
+                advice=f"give other images, or {other}",
             )
+
+
+class PairEncoder(PairReader):
+    """Base of the backbones that encode the two images of a pair as channels of one input.
+
+    Args:
+        dims, in_channels, both_directions, order, init_cfg: see :class:`PairReader`.
+        with_cp: recompute activations in the backward pass instead of storing them.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        in_channels: int,
+        both_directions: bool,
+        *,
+        order: tuple[str, str] = PAIR,
+        with_cp: bool = False,
+        init_cfg: Any = None,
+    ):
+        super().__init__(dims, in_channels, both_directions, order=order, init_cfg=init_cfg)
+        self.with_cp = with_cp
+
+    def forward(self, inputs: Tensor, batch: Batch = NO_BATCH) -> tuple[Tensor, ...]:
+        """Return the feature maps of pairs; see :class:`PairReader`."""
+        return self.encode(self.joined(*self.images(inputs, batch)))
+
+    @abstractmethod
+    def encode(self, pairs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps of (N, in_channels, *S)."""
 
     def _run(self, part: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         return run(part, *inputs, with_cp=self.with_cp and self.training)

@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, ROI_HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, UnknownName
-from visionzoo.registry import MODELS
+from visionzoo.registry import MODELS, own_parts
 
 _READ_FEATURE_MAPS = (HEAD, PROPOSAL_HEAD, AUXILIARY_HEAD)
 
@@ -37,7 +37,7 @@ def roi_heads(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
 
 
 def parts_in(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
-    """Yield path, config and :class:`Part` of each part of a model that has a type, also of the parts inside a head.
+    """Yield path, config and :class:`Part` of each part of a model that has a type, also of the parts inside a part.
 
     Example:
         >>> model = ConfigDict(type="TaskModel", backbone=dict(type="DiNAT"), head=dict(type="SCNNHead"))
@@ -47,8 +47,7 @@ def parts_in(model: ConfigDict) -> Iterator[tuple[str, ConfigDict, Part]]:
     parts = parts_of(resolved(model) if "type" in model else None)
     for path, cfg, part in _typed(model, parts, "model"):
         yield path, cfg, part
-        inner = getattr(resolved(cfg), "PARTS", None) if part.kind == HEAD else None
-        for below, own, inside in _typed(cfg, inner or {}, path):
+        for below, own, inside in _typed(cfg, getattr(resolved(cfg), "PARTS", {}), path):
             yield below, own, replace(inside, named=part.named)
 
 
@@ -135,6 +134,46 @@ def resolved(cfg: Mapping, registry: Any = MODELS) -> Any:
     if part is None:
         raise UnknownName(kind, kind=registry.name, known=registry.known_names(kind.partition(".")[0]))
     return part.func if isinstance(part, partial) else part
+
+
+def reads_pairs(cfg: Mapping) -> bool:
+    """Return True if a part reads pairs of images or their maps, as ``READS_PAIRS`` of its class states."""
+    return bool(getattr(resolved(cfg), "READS_PAIRS", False))
+
+
+def pair_backbone() -> str:
+    """Return the backbone that runs a backbone of single images on both images of a pair.
+
+    It declares ``READS_PAIRS``, and a backbone in ``PARTS``.
+
+    Example:
+        >>> pair_backbone()
+        'SiamesePair'
+    """
+    return next(name for name, cls in sorted(own_parts("backbones").items()) if _runs_on_pairs(cls))
+
+
+def _runs_on_pairs(cls: Any) -> bool:
+    holds_backbone = any(part.kind == "backbone" for part in getattr(cls, "PARTS", {}).values())
+    return holds_backbone and getattr(cls, "READS_PAIRS", False)
+
+
+def require_pairs(new: Mapping, old: Mapping) -> None:
+    """Raise an error if a backbone of single images replaces one of pairs, and its config states no channels.
+
+    Raises:
+        ConfigError: the message states how the backbone runs on both images.
+
+    Example:
+        >>> require_pairs({"type": "MICDIREncoder"}, {"type": "ICNetEncoder"})
+    """
+    if reads_pairs(old) and not reads_pairs(new) and not {"in_channels", "in_chans"} & set(new):
+        raise ConfigError(
+            "model.backbone",
+            expected=f"a backbone of pairs of images, such as {name_of(old)}",
+            found=f"{name_of(new)}, which reads single images",
+            advice=f"set model.backbone.type={pair_backbone()} and model.backbone.backbone.type={name_of(new)}",
+        )
 
 
 def takes(cfg: Mapping, name: str) -> bool:

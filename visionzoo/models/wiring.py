@@ -8,6 +8,7 @@ of anchors, priors and RoI extractors. A value in the config is kept, but an err
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, lcm
@@ -32,6 +33,8 @@ from visionzoo.models.part_configs import (
     listed,
     name_of,
     necks_of,
+    parts_in,
+    require_pairs,
     resolved,
     roi_heads,
     takes,
@@ -226,7 +229,8 @@ def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
 
 
 def _input_channels(cfg: Mapping) -> int:
-    given = cfg.get("in_channels", 3)
+    parameter = inspect.signature(resolved(cfg)).parameters.get("in_channels")
+    given = cfg.get("in_channels", getattr(parameter, "default", 3))
     return given if isinstance(given, int) else 3
 
 
@@ -238,8 +242,7 @@ def _fill_text_channels(model: ConfigDict) -> None:
     encoder = model.get("text_encoder")
     if not isinstance(encoder, Mapping):
         return
-    heads = ((path, head) for path, head, _ in dense_heads(model))
-    for path, part in (("model.backbone", model.backbone), *necks_of(model), *heads):
+    for path, part, _ in parts_in(model):
         if takes(part, "text_channels"):
             levels = _levels_of(encoder, _no_text)
             fill(part, "text_channels", levels.channels[0], levels.giver, path)
@@ -260,6 +263,7 @@ def _no_text(device: str) -> Any:
 def _take_place_of(model: ConfigDict, old: ConfigDict) -> None:
     """Give the new backbone the strides of the old one, and the preprocessor what the new one needs."""
     new = model.backbone
+    require_pairs(new, old)
     if takes(new, "out_strides") and not {"out_indices", "out_strides"} & set(new):
         new.out_strides = backbone_levels(old).strides
     pad_for_backbone(model)

@@ -93,6 +93,15 @@ def test_heads_of_libraries_work_on_a_trunk_that_reads_phrases(head: str) -> Non
     assert "note" not in outcome
 
 
+@pytest.mark.parametrize("head", ["ICNetHead (2-D)", "VoxelMorphHead (2-D)"])
+@pytest.mark.parametrize("backbone", ["LAVTSwin", "timm.vit*"])
+def test_heads_of_pairs_work_on_trunks_of_images(backbone: str, head: str) -> None:
+    (cell,) = cells_of([backbone], ["no neck"], [head])
+    outcome = run_cell(cell)
+    assert outcome["status"] == WORKS, outcome
+    assert "note" not in outcome
+
+
 @pytest.mark.parametrize(
     ("head", "reason"),
     [

@@ -19,15 +19,16 @@ from visionzoo.analysis.matrix.running import cells_of
 from visionzoo.models.wiring import build_model
 
 REFUSED = [
-    ("VGG", "no neck", "MICDIRHead", "pairs"),
+    ("VGG", "no neck", "MICDIRHead (3-D)", "axes"),
     ("MICDIREncoder", "no neck", "SCNNHead", "pairs"),
-    ("VoxelMorphEncoder", "RCNet", "ICNetHead", "axes"),
+    ("VoxelMorphEncoder", "RCNet", "ICNetHead (3-D)", "axes"),
     ("VGG", "RCNet", "LAVTHead", "phrase"),
     ("VGG", "no neck", "LAVTHead", "phrase"),
     ("VGG", "no neck", "NASNetRoITail", "continues"),
     ("LAVTSwin", "no neck", "NASNetRoITail", "continues"),
     ("NASNet", "RCNet", "NASNetRoITail", "continues"),
-    ("VoxelMorphEncoder", "no neck", "DirectRegistrationHead", "untrained"),
+    ("VoxelMorphEncoder", "no neck", "DirectRegistrationHead (3-D)", "untrained"),
+    ("VGG", "no neck", "DirectRegistrationHead (2-D)", "untrained"),
     ("timm.vit*", "no neck", "HMoDEHead", "levels"),
     ("timm.vit*", "no neck", "mmseg.UPerHead", "levels"),
 ]
@@ -42,10 +43,14 @@ SERVED = [
     ("VGG", "LanguageFusion", "mmdet.RetinaHead"),
     ("VoxelMorphEncoder", "RCNet", "VoxelMorphHead (2-D)"),
     ("VoxelMorphEncoder", "LanguageFusion", "VoxelMorphHead (3-D)"),
-    ("ICNetEncoder", "no neck", "MICDIRHead"),
-    ("MICDIREncoder", "no neck", "ICNetHead"),
+    ("ICNetEncoder", "no neck", "MICDIRHead (3-D)"),
+    ("MICDIREncoder", "no neck", "ICNetHead (2-D)"),
+    ("VGG", "RCNet", "ICNetHead (2-D)"),
+    ("timm.vit*", "no neck", "VoxelMorphHead (2-D)"),
+    ("LAVTSwin", "no neck", "MICDIRHead (2-D)"),
     ("NASNet", "no neck", "NASNetRoITail"),
-    ("ImagePair", "no neck", "DirectRegistrationHead"),
+    ("ImagePair", "no neck", "DirectRegistrationHead (2-D)"),
+    ("ImagePair", "no neck", "DirectRegistrationHead (3-D)"),
 ]
 
 
@@ -139,7 +144,25 @@ def outputs_for(model: Any, data: HeadData, phrase: str) -> torch.Tensor:
     return found if isinstance(found, torch.Tensor) else found["map"]
 
 
+def test_a_head_of_pairs_gets_a_trunk_of_images_on_both_images() -> None:
+    found = cell("VGG", "no neck", "ICNetHead (2-D)")
+    backbone = model_config(found, found.head.model).backbone
+    assert backbone == {
+        "type": "SiamesePair",
+        "backbone": {"type": "VGG", "variant": "tiny"},
+        "both_directions": True,
+    }
+
+
+@pytest.mark.parametrize(("neck", "outs"), [("RCNet", 6), ("mmdet.FPN", 6)])
+def test_a_neck_returns_all_maps_of_the_trunk(neck: str, outs: int) -> None:
+    found = cell("UnpooledResNet", neck, "VoxelMorphHead (2-D)")  # five maps, and the images
+    assert model_config(found, found.head.model).neck.num_outs == outs
+    found = cell("UnpooledResNet", neck, "SCNNHead")
+    assert model_config(found, found.head.model).neck.get("num_outs", 5) == 5
+
+
 def test_another_variant_gives_the_maps_that_the_tiny_one_lacks() -> None:
-    found = cell("ICNetEncoder", "no neck", "MICDIRHead")
+    found = cell("ICNetEncoder", "no neck", "MICDIRHead (3-D)")
     assert found.backbone.cfg["variant"] == "tiny"
     assert model_config(found, found.head.model).backbone.variant == "default"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from visionzoo.analysis.matrix.parts import NO_NECK, TIMM, backbones, heads, matching, necks, tiny_configs
+from visionzoo.analysis.matrix.parts import NO_NECK, TIMM, axes_of, backbones, heads, matching, necks, tiny_configs
 from visionzoo.errors import UnknownName
 from visionzoo.models.part_configs import parts_in
 from visionzoo.registry import own_parts
@@ -41,6 +41,16 @@ def test_heads_of_one_detector_are_told_apart_by_what_differs() -> None:
         "instances",
         "panoptic",
     }
+
+
+def test_heads_of_any_number_of_axes_are_there_for_images_and_volumes() -> None:
+    by_axes = {axes: [head for head in heads() if head.name.endswith(f"({axes}-D)")] for axes in (2, 3)}
+    assert [head.name[:-6] for head in by_axes[2]] == [head.name[:-6] for head in by_axes[3]]
+    assert {head.name[:-6] for head in by_axes[2]} >= {"ICNetHead", "MICDIRHead", "VoxelMorphHead"}
+    for axes, found in by_axes.items():
+        assert {axes_of(head.model) for head in found} == {axes}
+    data = {head.name: (head.config, head.data) for head in by_axes[2]}
+    assert data["ICNetHead (2-D)"] == ("icnet_ixi", "voxelmorph_2d")
 
 
 def test_a_pattern_that_matches_nothing_names_the_nearest() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from visionzoo.analysis.matrix.data import HeadData, head_data
 from visionzoo.analysis.matrix.fitting import refusal
-from visionzoo.analysis.matrix.models import model_config, whole_backbone
+from visionzoo.analysis.matrix.models import model_config, model_of, whole_backbone
 from visionzoo.analysis.matrix.parts import Head, TrunkPart
 from visionzoo.analysis.matrix.predicting import require_predictions
 from visionzoo.analysis.matrix.training import train_step
@@ -66,11 +66,12 @@ def _outcome(cell: Cell) -> dict[str, Any]:
         raise RunFailed(f"no config uses {cell.head.name}, so it has no data; add a config with a tiny variant")
     if (refused := refusal(cell)) is not None:
         return {"status": REFUSED, "kind": refused.kind, "reason": refused.sentence}
-    data = head_data(cell.head.config)
+    data = head_data(cell.head.data or cell.head.config)
+    given = model_of(cell.head, data.model)
     torch.manual_seed(_SEED)
-    cfg = model_config(cell, data.model)
+    cfg = model_config(cell, given)
     model: Any = build_model(cfg, num_classes=data.counts)
-    trained = _trained(model, data, whole_backbone(cell, data.model, cfg))
+    trained = _trained(model, data, whole_backbone(cell, given, cfg))
     require_predictions(model, data, cell.head.task)
     return {"status": WORKS, **trained}
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmengine.config import ConfigDict
 
-from visionzoo.analysis.matrix.models import model_config, reads_phrases, trunk_of
-from visionzoo.analysis.matrix.parts import Head, axes_of, axes_of_part
+from visionzoo.analysis.matrix.models import head_reads_pairs, model_config, reads_phrases, trunk_of
+from visionzoo.analysis.matrix.parts import axes_of, axes_of_part
 from visionzoo.config import load_config
 from visionzoo.errors import counted, some_of
 from visionzoo.models.level_needs import least_levels
 from visionzoo.models.parameters import part_has_parameters
-from visionzoo.models.part_configs import dense_heads, listed, resolved, takes
+from visionzoo.models.part_configs import dense_heads, listed, reads_pairs, resolved, takes
 from visionzoo.models.wiring import fill_model, trunk_levels
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Refusal:
 
 # Kinds of reasons, and what each means for all of its cells.
 KINDS: Mapping[str, str] = {
-    "pairs": "One part reads pairs of images, the other reads single images.",
-    "axes": "The head reads maps of volumes, and the neck reads only maps of images.",
+    "pairs": "The backbone reads pairs of images, and the head has no pairs.",
+    "axes": "The head reads maps of volumes, and the backbone or the neck reads only images or their maps.",
     "untrained": "The head is not trained, so a trunk with parameters would keep its random weights.",
     "phrase": "The head reads phrases only through the maps of the trunk, and the trunk reads no phrases.",
     "continues": "A part of the head continues the cells of one backbone.",
@@ -52,29 +52,17 @@ KINDS: Mapping[str, str] = {
 
 
 def _pairs(cell: Cell) -> Refusal | None:
-    of_backbone, of_head = _reads_pairs(cell.backbone.cfg), _head_reads_pairs(cell.head)
-    if of_backbone == of_head:
+    if not reads_pairs(cell.backbone.cfg or {}) or head_reads_pairs(cell.head.model):
         return None
-    if of_backbone:
-        return Refusal("pairs", f"{cell.backbone.name} reads pairs of images, and {cell.head.name} has no pairs.")
-    return Refusal(
-        "pairs", f"{cell.head.name} reads the maps of pairs of images, and {cell.backbone.name} reads single images."
-    )
-
-
-def _reads_pairs(cfg: Any) -> bool:
-    return bool(getattr(resolved(cfg), "READS_PAIRS", False))
-
-
-def _head_reads_pairs(head: Head) -> bool:
-    return any(_reads_pairs(cfg) for _, cfg, _ in dense_heads(head.model))
+    return Refusal("pairs", f"{cell.backbone.name} reads pairs of images, and {cell.head.name} has no pairs.")
 
 
 def _axes(cell: Cell) -> Refusal | None:
     axes = axes_of(cell.head.model)
-    for part in (cell.backbone, cell.neck):
+    for part, what in ((cell.backbone, "images"), (cell.neck, "maps")):
         if part.cfg is not None and axes not in _axes_of(part.cfg, axes):
-            return Refusal("axes", f"{cell.head.name} reads maps of {axes} axes, and {part.name} reads maps of 2 axes.")
+            sentence = f"{cell.head.name} reads maps of {axes} axes, and {part.name} reads {what} of 2 axes."
+            return Refusal("axes", sentence)
     return None
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import ConfigDict
 
-from visionzoo.analysis.matrix.parts import text_encoder
+from visionzoo.analysis.matrix.parts import Head, text_encoder
 from visionzoo.config.parts import parts_of
 from visionzoo.config.tree import plain
 from visionzoo.models.heads_by_name import heads_by_name
 from visionzoo.models.level_needs import least_levels
-from visionzoo.models.part_configs import dense_heads, parts_in, resolved, takes
+from visionzoo.models.part_configs import dense_heads, pair_backbone, parts_in, reads_pairs, resolved, takes
 from visionzoo.models.wiring import backbone_levels, pad_for_backbone, reads_one_width, trunk_levels
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ _AUXILIARY = "auxiliary_head"
 def model_config(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
     """Return the ``model`` of a cell.
 
-    The backbone and neck of the head's config keep their settings there. A part that reads phrases gets a text encoder;
-    a model of mmdet or mmseg, which has none, becomes a task model with the same heads. A head that reads maps of one
-    width gets the last map of a trunk whose maps have several.
+    The backbone and neck of the head's config keep their settings there. A backbone of single images under a head that
+    reads pairs runs on both images. A part that reads phrases gets a text encoder; a model of mmdet or mmseg, which has
+    none, becomes a task model with the same heads. A head that reads maps of one width gets the last map of a trunk
+    whose maps have several.
 
     Args:
         cell: the cell.
@@ -45,10 +47,23 @@ def model_config(cell: Cell, model: Mapping[str, Any]) -> ConfigDict:
         made.neck = copy.deepcopy(cell.neck.cfg)
         if reads_phrases(made) and not made.get("text_encoder"):
             made.text_encoder = copy.deepcopy(text_encoder())
+        _return_all_maps(made)
         _choose_variant(made)
         _choose_level(made)
         pad_for_backbone(made)
     return made
+
+
+def model_of(head: Head, model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the model of a head for its data: that of the data, with the parts of a head from another config.
+
+    Args:
+        head: the head.
+        model: ``model`` of the config with the data.
+    """
+    if head.data in (None, head.config):
+        return model
+    return {**model, **{name: value for name, value in head.model.items() if name != "data_preprocessor"}}
 
 
 def trunk_of(model: Mapping[str, Any]) -> ConfigDict:
@@ -79,6 +94,11 @@ def reads_phrases(model: Mapping[str, Any]) -> bool:
     return any(takes(cfg, "text_channels") for _, cfg, _ in parts_in(model))
 
 
+def head_reads_pairs(model: Mapping[str, Any]) -> bool:
+    """Return True if a head of a model reads the maps of pairs of images."""
+    return any(reads_pairs(cfg) for _, cfg, _ in dense_heads(ConfigDict(model)))
+
+
 def _trunk_reads_phrases(cell: Cell) -> bool:
     return any(part.cfg is not None and takes(part.cfg, "text_channels") for part in (cell.backbone, cell.neck))
 
@@ -97,7 +117,19 @@ def _is_same(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> 
 
 def _backbone(cell: Cell, given: Mapping[str, Any]) -> dict[str, Any]:
     cfg = copy.deepcopy(dict(cell.backbone.cfg or {}))
+    if head_reads_pairs(cell.head.model) and not reads_pairs(cfg):
+        cfg = {"type": pair_backbone(), "backbone": cfg}
     return cfg | {name: given[name] for name in _OF_PAIRS if name in given and takes(cfg, name)}
+
+
+def _return_all_maps(model: ConfigDict) -> None:
+    """Raise ``num_outs`` of the neck to the number of maps of the backbone; a neck of a pyramid accepts no fewer."""
+    neck = model.get("neck")
+    if neck is None or not takes(neck, "num_outs"):
+        return
+    usual, maps = signature(resolved(neck)).parameters["num_outs"].default, len(backbone_levels(model.backbone).strides)
+    if neck.get("num_outs", usual) < maps:
+        neck.num_outs = maps
 
 
 def _choose_variant(model: ConfigDict) -> None:

@@ -3,12 +3,14 @@
 Parts of the zoo and of plugins are those of the registries, in their variant ``tiny``. Parts of mmdet and mmseg are
 those that the configs use, as in their tiny variants. timm has too many models, so it is represented by families.
 
-A head needs a model, data and a task, so a head is found in the configs: two configs have the same head if task, model
-and types of the heads are equal. The one with the fewest parts, then with the shortest name, represents the head.
+A head needs a model, data and a task, so a head is found in the configs: two configs have the same head if task, model,
+number of axes and types of the heads are equal. The one with the fewest parts, then with the shortest name, represents
+the head. A head with an argument ``dims`` is also there for the other numbers of axes of the data of its task.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +18,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
+from mmengine.config import ConfigDict
+
 from visionzoo.config import config_names, load_config
 from visionzoo.config.loading import has_tiny
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, PROPOSAL_HEAD
+from visionzoo.config.tree import plain
 from visionzoo.errors import UnknownName
-from visionzoo.models.part_configs import listed, parts_in, resolved
+from visionzoo.models.part_configs import listed, parts_in, resolved, takes
 from visionzoo.registry import own_parts
 
 NO_NECK = "no neck"
@@ -66,12 +71,14 @@ class Head:
         task: its task.
         config: name of the config that represents it; None for a head that no config uses.
         model: ``model`` of the tiny variant of this config.
+        data: name of the config with its data; another one if the head reads another number of axes than in ``config``.
     """
 
     name: str
     task: str
     config: str | None
     model: Mapping[str, Any] = field(default_factory=dict)
+    data: str | None = None
 
 
 @cache
@@ -109,8 +116,9 @@ def heads() -> tuple[Head, ...]:
     for config in tiny_configs():
         found.setdefault(_kinds(config.model, config.task), []).append(config)
     chosen = {key: min(configs, key=_rank) for key, configs in found.items()}
+    chosen = {**dict(_of_other_axes(chosen.values())), **chosen}
     names = _names(list(chosen))
-    made = [Head(names[key], config.task, config.name, config.model) for key, config in chosen.items()]
+    made = [Head(names[key], one.task, one.name, one.model, one.data or one.name) for key, one in chosen.items()]
     used = {kind for key in chosen for kind in key}
     made += [Head(name, "", None) for name in own_parts("heads") if name not in used]
     return tuple(sorted(made, key=lambda head: (head.name, head.task)))
@@ -163,6 +171,7 @@ class _Candidate:
     name: str
     task: str
     model: Mapping[str, Any]
+    data: str | None = None
 
 
 @cache
@@ -176,6 +185,26 @@ def tiny_configs() -> tuple[_Candidate, ...]:
         if isinstance(cfg.get("task"), str) and isinstance(cfg.model.get("backbone"), Mapping):
             found.append(_Candidate(name, cfg.task, cfg.model))
     return tuple(found)
+
+
+def _of_other_axes(configs: Iterable[_Candidate]) -> Iterator[tuple[tuple[Any, ...], _Candidate]]:
+    """Yield heads with an argument ``dims`` for the other numbers of axes for which a config of their task has data."""
+    configs = list(configs)
+    for one in configs:
+        mains = [cfg for _, cfg, part in parts_in(one.model) if part.kind == HEAD]
+        of_task = {axes_of(other.model): other.name for other in configs if other.task == one.task}
+        for axes, data in of_task.items():
+            if axes != axes_of(one.model) and all(takes(cfg, "dims") for cfg in mains):
+                model = _with_dims(one.model, axes)
+                yield _kinds(model, one.task), _Candidate(one.name, one.task, model, data)
+
+
+def _with_dims(model: Mapping[str, Any], axes: int) -> ConfigDict:
+    made = ConfigDict(copy.deepcopy(plain(model)))
+    for _, cfg, _ in parts_in(made):
+        if takes(cfg, "dims"):
+            cfg.dims = axes
+    return made
 
 
 def _rank(config: _Candidate) -> tuple[int, int, str]:

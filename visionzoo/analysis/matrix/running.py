@@ -71,8 +71,8 @@ def one_per_part(cells: Sequence[Cell]) -> list[Cell]:
     A part all of whose cells are refused has one of them.
 
     Example:
-        >>> [cell.key for cell in one_per_part(cells_of(["VGG", "MICDIR*"], ["no neck"], ["SCNN*", "MICDIR*"]))]
-        ['MICDIREncoder | no neck | MICDIRHead', 'VGG | no neck | SCNNHead']
+        >>> [cell.key for cell in one_per_part(cells_of(["VGG", "MICDIR*"], ["no neck"], ["SCNN*", "MICDIR*3-D*"]))]
+        ['MICDIREncoder | no neck | MICDIRHead (3-D)', 'VGG | no neck | SCNNHead']
     """
     chosen: list[Cell] = []
     covered: set[tuple[str, str]] = set()

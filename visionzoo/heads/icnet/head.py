@@ -32,9 +32,9 @@ _MOST_LEVELS = 5
 class ICNetHead(RegistrationHead):
     """Decode the levels of an encoder to a displacement field of limited length.
 
-    Each level below the finest one: transposed convolution of stride 2, concatenation of the next finer level, two
-    convolutions. A convolution of one voxel and tanh follow on the finest level. The loss is computed for both
-    directions: squared errors of the images, inverse consistency, folds and smoothness of the fields.
+    Each level below the finest one: transposed convolution by the ratio of the strides, concatenation of the next finer
+    level, two convolutions. A convolution of one voxel and tanh follow on the finest level. The loss is computed for
+    both directions: squared errors of the images, inverse consistency, folds and smoothness of the fields.
 
     Reads no ground truth. Writes the fields of :class:`~visionzoo.layers.registration.RegistrationHead`. The inverse
     field is that of the other direction. If the encoder has one direction, it is computed from the field.
@@ -42,17 +42,18 @@ class ICNetHead(RegistrationHead):
     Args:
         in_channels: channels of all levels, shallow first; filled in from the encoder. The last level is the start. Of
             levels with equal strides, only the last is used, and of more than five, the five finest.
-        in_strides: voxels per cell of all levels, each twice the one before; filled in from the encoder. None: as such.
+        in_strides: voxels per cell of all levels, each a multiple of the one before; filled in from the encoder. None:
+            each is twice the one before, as in the paper.
         variant: ``default``, c = 8, or ``tiny``, c = 2: the decoder's convolutions have 2 c to 8 c channels.
         dims: number of spatial axes n, 2 or 3.
-        range_flow: largest displacement along each axis in voxels, > 0.
+        range_flow: largest displacement along each axis, > 0, in cells of the finest level: voxels if its stride is 1.
         similarity: config of the similarity loss of two images, ``dict(type="MSE")`` by default.
         inverse_weight, antifold_weight, smooth_weight: factors of the other losses, >= 0.
         with_cp: recompute activations in the backward pass instead of storing them.
         instance_steps, instance_similarity, init_cfg: see :class:`~visionzoo.layers.registration.RegistrationHead`.
 
     Raises:
-        ConfigError: fewer than 2 levels are used, or one of them is not half the size of the one before.
+        ConfigError: fewer than 2 levels are used, or the stride of one is not a multiple of the one before.
         DataError: in ``loss``: the encoder has one direction.
         UnknownName: an unknown variant.
 
@@ -93,14 +94,16 @@ class ICNetHead(RegistrationHead):
         self.smoothness = MODELS.build(dict(type="Gradient", penalty="l2"))
         self.consistency = MODELS.build(dict(type="InverseConsistency"))
         self.antifolding = MODELS.build(dict(type="AntiFolding"))
-        self.levels = _used_levels(in_channels, in_strides)
-        self._build([in_channels[level] for level in self.levels], self.VARIANTS[variant])
+        strides = _strides_of(in_channels, in_strides)
+        self.levels = _used_levels(strides)
+        scales = [strides[coarse] // strides[fine] for fine, coarse in pairwise(self.levels)]
+        self._build([in_channels[level] for level in self.levels], scales, self.VARIANTS[variant])
 
-    def _build(self, channels: Sequence[int], width: int) -> None:
+    def _build(self, channels: Sequence[int], scales: Sequence[int], width: int) -> None:
         self.upsamplers, self.decoder, before = nn.ModuleList(), nn.ModuleList(), channels[-1]
         widths = self._WIDTHS[len(self._WIDTHS) + 1 - len(channels) :]
-        for skip, (first, second) in zip(reversed(channels[:-1]), widths, strict=True):
-            up = TRANSPOSED[self.dims](before, before, 2, stride=2)
+        for skip, scale, (first, second) in zip(reversed(channels[:-1]), reversed(scales), widths, strict=True):
+            up = TRANSPOSED[self.dims](before, before, scale, stride=scale)
             self.upsamplers.append(nn.Sequential(up, nn.ReLU(inplace=True)))
             convs = (self._conv(before + skip, first * width), self._conv(first * width, second * width))
             self.decoder.append(nn.Sequential(*convs))
@@ -166,15 +169,18 @@ def _of_size(x: Tensor, like: Tensor) -> Tensor:
     return F.pad(x, [width for amount in reversed(missing) for width in (0, amount)]) if any(missing) else x
 
 
-def _used_levels(in_channels: Sequence[int], in_strides: Sequence[int] | None) -> list[int]:
+def _strides_of(in_channels: Sequence[int], in_strides: Sequence[int] | None) -> list[int]:
+    return list(in_strides or [2**level for level in range(len(in_channels))])
+
+
+def _used_levels(strides: Sequence[int]) -> list[int]:
     """Return the indices of the levels that the head reads: of equal strides the last, and at most the five finest."""
-    strides = list(in_strides or [2**level for level in range(len(in_channels))])
     used = [level for level in range(len(strides)) if strides[level] not in strides[level + 1 :]][:_MOST_LEVELS]
-    if len(used) < 2 or any(2 * strides[fine] != strides[coarse] for fine, coarse in pairwise(used)):
+    if len(used) < 2 or any(strides[coarse] % strides[fine] for fine, coarse in pairwise(used)):
         raise ConfigError(
             "ICNetHead.in_channels",
-            expected="at least 2 levels, each of half the size of the one before",
-            found=f"{counted(len(in_channels), 'level')} of strides {', '.join(map(str, strides))}",
+            expected="at least 2 levels of different strides, each a multiple of the one before",
+            found=f"{counted(len(strides), 'level')} of strides {', '.join(map(str, strides))}",
             advice="use another model.backbone, such as ICNetEncoder",
         )
     return used
