@@ -1,4 +1,4 @@
-"""Keys that a dict in a config has twice. Python keeps the last value of such a key and says nothing."""
+"""Keys that a dict in a config has twice. Python keeps the last value of such a key without an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 
 def repeated_key(tree: ast.AST) -> tuple[str, int] | None:
-    """Return the first key that a literal dict has twice, and the line of that dict; None if there is none.
+    """Return the first key that a literal dict has twice, and the line of that dict; None without such a key.
 
     Example:
         >>> repeated_key(ast.parse("heads = {'lanes': 1, 'lanes': 2}"))
