@@ -180,7 +180,7 @@ def test_a_count_is_at_a_corner_without_a_label() -> None:
         draw_count(np.zeros((96, 128, 3), np.uint8), CrowdCount(3.0, np.zeros((4, 6), np.float32), size))
     write_gathered(pen, labels, size)
     assert canvas.getpixel((0, 0)) == (200, 0, 0)
-    assert canvas.getpixel((0, 94)) == (255, 255, 255)
+    assert canvas.getpixel((0, 90)) == (255, 255, 255)
 
 
 def test_selections_by_task(joint, images, tmp_path, capsys):
