@@ -11,9 +11,31 @@ fit = dict(type="ResizeToFit", size=size, truth=False)
 pack = dict(type="PackTaskInputs")
 boxes = dict(type="mmdet.LoadAnnotations", with_bbox=True)
 flip = dict(type="RandomFlip", prob=0.5)
+flip_classes = dict(type="HorizontalFlip", prob=0.5)
 flip_boxes = dict(type="mmdet.RandomFlip", prob=0.5)
+load_mask = dict(type="LoadMaskAnnotation")
+load_binary_mask = dict(type="LoadMaskAnnotation", kind="binary")
+load_segments = dict(type="LoadPanopticTargets")
 
-image_size = "the pipelines of its tasks have different sizes"
+image_size = dict(
+    size=size,
+    paths=[
+        "train_dataloader.dataset.datasets.classification.pipeline.1.size",
+        "train_dataloader.dataset.datasets.saliency.pipeline.2.scale",
+        "train_dataloader.dataset.datasets.saliency.pipeline.3.crop_size",
+        "train_dataloader.dataset.datasets.detection.pipeline.2.scale",
+        "train_dataloader.dataset.datasets.panoptic.pipeline.2.scale",
+        "train_dataloader.dataset.datasets.panoptic.pipeline.3.crop_size",
+        "val_dataloader.dataset.datasets.classification.pipeline.1.size",
+        "val_dataloader.dataset.datasets.saliency.pipeline.1.size",
+        "val_dataloader.dataset.datasets.detection.pipeline.1.size",
+        "val_dataloader.dataset.datasets.panoptic.pipeline.1.size",
+        "test_dataloader.dataset.datasets.classification.pipeline.1.size",
+        "test_dataloader.dataset.datasets.saliency.pipeline.1.size",
+        "test_dataloader.dataset.datasets.detection.pipeline.1.size",
+        "test_dataloader.dataset.datasets.panoptic.pipeline.1.size",
+    ],
+)
 
 train_dataloader = dict(
     batch_size=4,
@@ -28,7 +50,7 @@ train_dataloader = dict(
                 type="ImageNet",
                 data_root="data/imagenet",
                 split="train",
-                pipeline=[load, dict(type="RandomResizedCrop", size=320), dict(type="HorizontalFlip", prob=0.5), pack],
+                pipeline=[load, dict(type="RandomResizedCrop", size=(320, 320)), flip_classes, pack],
             ),
             saliency=dict(
                 type="SaliencyDataset",
@@ -36,7 +58,7 @@ train_dataloader = dict(
                 split="train",
                 pipeline=[
                     load,
-                    dict(type="LoadMaskAnnotation", kind="binary"),
+                    load_binary_mask,
                     dict(type="RandomResize", scale=(400, 400), ratio_range=(0.75, 1.25), keep_ratio=True),
                     dict(type="mmseg.RandomCrop", crop_size=(352, 352)),
                     flip,
@@ -58,7 +80,7 @@ train_dataloader = dict(
                 data_prefix=dict(img="train2017/", seg="coconut_s/"),
                 pipeline=[
                     load,
-                    dict(type="LoadPanopticTargets"),
+                    load_segments,
                     dict(
                         type="RandomResize",
                         scale=(640, 480),
@@ -93,7 +115,9 @@ panoptic_test = dict(
     test_mode=True,
     pipeline=[load, fit, dict(type="LoadPanoptic"), pack],
 )
-saliency_pipeline = [load, fit, dict(type="LoadMaskAnnotation"), pack]
+saliency_test = dict(
+    type="SaliencyDataset", data_root="data/msra_b", test_mode=True, pipeline=[load, fit, load_mask, pack]
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -102,9 +126,7 @@ val_dataloader = dict(
         type="JointDataset",
         datasets=dict(
             classification=classification_test,
-            saliency=dict(
-                type="SaliencyDataset", data_root="data/msra_b", split="val", test_mode=True, pipeline=saliency_pipeline
-            ),
+            saliency=dict(**saliency_test, split="val"),
             detection=detection_test,
             panoptic=panoptic_test,
         ),
@@ -118,13 +140,7 @@ test_dataloader = dict(
         type="JointDataset",
         datasets=dict(
             classification=classification_test,
-            saliency=dict(
-                type="SaliencyDataset",
-                data_root="data/msra_b",
-                split="test",
-                test_mode=True,
-                pipeline=saliency_pipeline,
-            ),
+            saliency=dict(**saliency_test, split="test"),
             detection=detection_test,
             panoptic=panoptic_test,
         ),
@@ -142,19 +158,21 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 
-tiny_fit = dict(type="ResizeToFit", size=(96, 96), truth=False)
+tiny_size = (96, 96)
+tiny_fit = dict(type="ResizeToFit", size=tiny_size, truth=False)
 tiny_classes_root = "tiny://imagenet?train=120&val=40&seed=0"
 tiny_saliency_root = "tiny://msra_b?train=24&val=8&seed=0"
 tiny_detection_root = "tiny://coco?train=16&val=8&seed=0"
 tiny_panoptic_root = "tiny://coconut?train=32&val=8&seed=0"
 tiny_test_data = dict(
     classification=dict(data_root=tiny_classes_root, pipeline=[load, tiny_fit, pack]),
-    saliency=dict(data_root=tiny_saliency_root, pipeline=[load, tiny_fit, dict(type="LoadMaskAnnotation"), pack]),
+    saliency=dict(data_root=tiny_saliency_root, pipeline=[load, tiny_fit, load_mask, pack]),
     detection=dict(data_root=tiny_detection_root, pipeline=[load, tiny_fit, boxes, pack]),
     panoptic=dict(data_root=tiny_panoptic_root, pipeline=[load, tiny_fit, dict(type="LoadPanoptic"), pack]),
 )
 tiny_val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(datasets=tiny_test_data))
 tiny = dict(
+    image_size=dict(size=tiny_size),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,
@@ -166,8 +184,8 @@ tiny = dict(
                     data_root=tiny_classes_root,
                     pipeline=[
                         load,
-                        dict(type="RandomResizedCrop", size=64, scale=(0.5, 1.0)),
-                        dict(type="HorizontalFlip", prob=0.5),
+                        dict(type="RandomResizedCrop", size=(64, 64), scale=(0.5, 1.0)),
+                        flip_classes,
                         pack,
                     ],
                 ),
@@ -175,7 +193,7 @@ tiny = dict(
                     data_root=tiny_saliency_root,
                     pipeline=[
                         load,
-                        dict(type="LoadMaskAnnotation", kind="binary"),
+                        load_binary_mask,
                         dict(type="RandomResize", scale=(80, 80), ratio_range=(0.75, 1.25), keep_ratio=True),
                         dict(type="mmseg.RandomCrop", crop_size=(64, 64)),
                         flip,
@@ -196,7 +214,7 @@ tiny = dict(
                     data_root=tiny_panoptic_root,
                     pipeline=[
                         load,
-                        dict(type="LoadPanopticTargets"),
+                        load_segments,
                         dict(
                             type="RandomResize",
                             scale=(64, 64),

@@ -8,39 +8,62 @@ resized to fit into 288x512, so that one pass of the trunk serves all tasks.
 size = (288, 512)
 mean_colour = (124, 116, 104)
 load = dict(type="LoadImage")
+load_roi = dict(type="LoadRoi")
 fit = dict(type="ResizeToFit", size=size, truth=False)
-pack = dict(type="PackTaskInputs")
+rotate = dict(type="mmseg.RandomRotate", prob=1.0, degree=1.0, pad_val=mean_colour, seg_pad_val=0)
+make_density = dict(type="MakeDensityMap", kind="fixed", settings=dict(sigma=4.0, size=15))
+flip_points = dict(type="FlipPoints", prob=0.5)
 boxes = dict(type="mmdet.LoadAnnotations", with_bbox=True)
+flip_boxes = dict(type="mmdet.RandomFlip", prob=0.5)
+pack = dict(type="PackTaskInputs")
 
 lanes_train_pipeline = [
     load,
     dict(type="LoadLaneMask", thickness=15),
     dict(type="RandomResize", scale=[(486, 274), (539, 304)], keep_ratio=False, interpolation="bicubic"),
-    dict(type="mmseg.RandomRotate", prob=1.0, degree=1.0, pad_val=mean_colour, seg_pad_val=0),
+    rotate,
     dict(type="CropOrPad", size=size, pad_val=mean_colour),
     pack,
 ]
-counting_train_pipeline = [
-    load,
-    dict(type="LoadRoi"),
-    dict(type="ResizeToFit", size=size),
-    dict(type="MakeDensityMap", kind="fixed", settings=dict(sigma=4.0, size=15)),
-    dict(type="FlipPoints", prob=0.5),
-    pack,
-]
+counting_train_pipeline = [load, load_roi, dict(type="ResizeToFit", size=size), make_density, flip_points, pack]
 detection_train_pipeline = [
     load,
     boxes,
     dict(type="mmdet.Resize", scale=(512, 288), keep_ratio=True),
-    dict(type="mmdet.RandomFlip", prob=0.5),
+    flip_boxes,
     pack,
 ]
-lanes_test_pipeline = [load, fit, pack]
-counting_test_pipeline = [load, dict(type="LoadRoi"), fit, pack]
-detection_test_pipeline = [load, fit, boxes, pack]
 
-image_size = "the pipelines of its tasks and the head of the lanes have one size"
+image_size = dict(
+    size=size,
+    multiple=32,
+    paths=[
+        "train_dataloader.dataset.datasets.lanes.pipeline.2.scale",
+        "train_dataloader.dataset.datasets.lanes.pipeline.4.size",
+        "train_dataloader.dataset.datasets.counting.pipeline.2.size",
+        "train_dataloader.dataset.datasets.detection.pipeline.2.scale",
+        "val_dataloader.dataset.datasets.lanes.pipeline.1.size",
+        "val_dataloader.dataset.datasets.counting.pipeline.2.size",
+        "val_dataloader.dataset.datasets.detection.pipeline.1.size",
+        "test_dataloader.dataset.datasets.lanes.pipeline.1.size",
+        "test_dataloader.dataset.datasets.counting.pipeline.2.size",
+        "test_dataloader.dataset.datasets.detection.pipeline.1.size",
+        "model.heads.lanes.input_size",
+    ],
+)
 
+lanes = dict(type="TuSimpleDataset", data_root="data/tusimple")
+counting = dict(type="TRANCOSDataset", data_root="data/trancos")
+lanes_test = dict(**lanes, test_mode=True, pipeline=[load, fit, pack])
+counting_test = dict(**counting, test_mode=True, pipeline=[load, load_roi, fit, pack])
+detection_test = dict(
+    type="CocoDetection",
+    data_root="data/coco",
+    ann_file="annotations/instances_val2017.json",
+    data_prefix=dict(img="val2017/"),
+    test_mode=True,
+    pipeline=[load, fit, boxes, pack],
+)
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
@@ -51,14 +74,11 @@ train_dataloader = dict(
         type="JointDataset",
         datasets=dict(
             lanes=dict(
-                type="TuSimpleDataset",
-                data_root="data/tusimple",
+                **lanes,
                 label_files=["label_data_0313.json", "label_data_0601.json"],
                 pipeline=lanes_train_pipeline,
             ),
-            counting=dict(
-                type="TRANCOSDataset", data_root="data/trancos", split="train", pipeline=counting_train_pipeline
-            ),
+            counting=dict(**counting, split="train", pipeline=counting_train_pipeline),
             detection=dict(
                 type="CocoDetection",
                 data_root="data/coco",
@@ -70,14 +90,6 @@ train_dataloader = dict(
         ),
     ),
 )
-coco_val = dict(
-    type="CocoDetection",
-    data_root="data/coco",
-    ann_file="annotations/instances_val2017.json",
-    data_prefix=dict(img="val2017/"),
-    test_mode=True,
-    pipeline=detection_test_pipeline,
-)
 val_dataloader = dict(
     batch_size=4,
     num_workers=4,
@@ -85,21 +97,9 @@ val_dataloader = dict(
     dataset=dict(
         type="JointDataset",
         datasets=dict(
-            lanes=dict(
-                type="TuSimpleDataset",
-                data_root="data/tusimple",
-                label_files=["label_data_0531.json"],
-                test_mode=True,
-                pipeline=lanes_test_pipeline,
-            ),
-            counting=dict(
-                type="TRANCOSDataset",
-                data_root="data/trancos",
-                split="val",
-                test_mode=True,
-                pipeline=counting_test_pipeline,
-            ),
-            detection=coco_val,
+            lanes=dict(**lanes_test, label_files=["label_data_0531.json"]),
+            counting=dict(**counting_test, split="val"),
+            detection=detection_test,
         ),
     ),
 )
@@ -110,21 +110,9 @@ test_dataloader = dict(
     dataset=dict(
         type="JointDataset",
         datasets=dict(
-            lanes=dict(
-                type="TuSimpleDataset",
-                data_root="data/tusimple",
-                label_files=["test_label.json"],
-                test_mode=True,
-                pipeline=lanes_test_pipeline,
-            ),
-            counting=dict(
-                type="TRANCOSDataset",
-                data_root="data/trancos",
-                split="test",
-                test_mode=True,
-                pipeline=counting_test_pipeline,
-            ),
-            detection=coco_val,
+            lanes=dict(**lanes_test, label_files=["test_label.json"]),
+            counting=dict(**counting_test, split="test"),
+            detection=detection_test,
         ),
     ),
 )
@@ -148,23 +136,23 @@ tiny_lanes_train_pipeline = [
     load,
     dict(type="LoadLaneMask", thickness=7),
     dict(type="RandomResize", scale=[(152, 91), (168, 101)], keep_ratio=False, interpolation="bicubic"),
-    dict(type="mmseg.RandomRotate", prob=1.0, degree=1.0, pad_val=mean_colour, seg_pad_val=0),
+    rotate,
     dict(type="CropOrPad", size=tiny_size, pad_val=mean_colour),
     pack,
 ]
 tiny_counting_train_pipeline = [
     load,
-    dict(type="LoadRoi"),
+    load_roi,
     dict(type="ResizeToFit", size=tiny_size),
-    dict(type="MakeDensityMap", kind="fixed", settings=dict(sigma=4.0, size=15)),
-    dict(type="FlipPoints", prob=0.5),
+    make_density,
+    flip_points,
     pack,
 ]
 tiny_detection_train_pipeline = [
     load,
     boxes,
     dict(type="mmdet.Resize", scale=(160, 96), keep_ratio=True),
-    dict(type="mmdet.RandomFlip", prob=0.5),
+    flip_boxes,
     pack,
 ]
 tiny_val_dataloader = dict(
@@ -174,13 +162,14 @@ tiny_val_dataloader = dict(
     dataset=dict(
         datasets=dict(
             lanes=dict(data_root=tiny_lanes_root, pipeline=[load, tiny_fit, pack]),
-            counting=dict(data_root=tiny_counting_root, pipeline=[load, dict(type="LoadRoi"), tiny_fit, pack]),
+            counting=dict(data_root=tiny_counting_root, pipeline=[load, load_roi, tiny_fit, pack]),
             detection=dict(data_root=tiny_detection_root, pipeline=[load, tiny_fit, boxes, pack]),
         ),
     ),
 )
 tiny_evaluator = dict(metrics=dict(lanes=dict(pixels=5.0)))
 tiny = dict(
+    image_size=dict(size=tiny_size),
     train_dataloader=dict(
         batch_size=4,
         num_workers=0,

@@ -109,6 +109,7 @@ def test_work_dir_config_keeps_its_name(write):
         ("from mmengine.config import read_base\nwith read_base():\n    pass\n", ":2", "text config"),
         ("import collections\nmodel = dict(type=collections.OrderedDict)\n", "a.py", "model.type: expected None"),
         ("filename = 'x'\n", "a.py", "reserved"),
+        ("x = 1\nmodel = {'a': 1, 'b': {3: 1, 3: 2}}\n", ":2", "expected each key of a dict once, found 3 twice"),
         ("import nowhere_at_all\n", ":1", "ModuleNotFoundError"),
     ],
 )

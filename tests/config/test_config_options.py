@@ -46,6 +46,8 @@ def test_values_are_literals_or_strings(text, value):
         (["=3"], "found an empty key"),
         (["model..neck=3"], "found an empty key"),
         (["a.b=1", "a.b=2"], "expected one value, found 1 and 2"),
+        (["heads={'a': 1, 'a': 2}"], "option heads: expected each key of a dict once, found 'a' twice; remove one"),
+        (["x=[dict(heads=dict(a=1, a=2))]"], "option x: expected each key of a dict once, found 'a' twice"),
         (["a=[x, y]"], "quote the strings"),
         (["a=dict(b=x)"], "quote the strings"),
         (["a=dict([(1, 2)])"], "quote the strings"),

@@ -15,12 +15,9 @@ FIXED = {
     "hmode_shanghaitech_a": "its images keep",
     "hmode_shanghaitech_b": "its images keep",
     "hmode_trancos": "its images keep",
-    "image_suite": "the pipelines of its tasks have different sizes",
     "nasnet_cifar10": "the images of CIFAR",
     "nasnet_large_imagenet": "the layers of its auxiliary classifier",
     "nasnet_mobile_imagenet": "the layers of its auxiliary classifier",
-    "road_scene": "the pipelines of its tasks and the head of the lanes",
-    "road_scene_lite": "the pipelines of its tasks and the head of the lanes",
     **{name: "its volumes keep" for name in config_names() if load_config(name).cfg.get("task") == "registration"},
 }
 # Steps that a size does not belong to: kernels, and crops before the last resize.
@@ -70,6 +67,15 @@ def _twice(value):
         ("scnn_culane", "144", (144, 400), "train_dataloader.dataset.pipeline.4.size", (144, 400)),
         ("scnn_culane", "360,640", (360, 640), "val_dataloader.dataset.pipeline.1.scale", (640, 360)),
         ("gconet_plus_dinat", "352", (352, 352), "train_dataloader.dataset.sources.1.pipeline.4.size", 352),
+        ("road_scene", "576", (576, 1024), "model.heads.lanes.input_size", (576, 1024)),
+        ("road_scene", "576", (576, 1024), "train_dataloader.dataset.datasets.detection.pipeline.2.scale", (1024, 576)),
+        (
+            "image_suite",
+            "240",
+            (240, 320),
+            "train_dataloader.dataset.datasets.saliency.pipeline.3.crop_size",
+            (176, 176),
+        ),
     ],
 )
 def test_sizes_in_their_forms(name, text, size, path, value):
@@ -90,6 +96,7 @@ def test_sizes_in_their_forms(name, text, size, path, value):
         ("fpn_retinanet", "99999", "pixels from 1 to 32,768"),
         ("scnn_culane", "100,300", "expected multiples of 8, found 100,300; use 96,304"),
         ("nat_mini_imagenet", "160,200", "expected one number, the side of a square, found 160,200"),
+        ("road_scene", "144", "expected multiples of 32, found 144; use 128,256"),
     ],
 )
 def test_refused_sizes(name, text, says):

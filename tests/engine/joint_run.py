@@ -109,6 +109,7 @@ def joint_train(
     mode: str = "in_turn",
     options: dict[str, Any] | None = None,
     only: Sequence[str] = TASKS,
+    quiet: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
     """Train in ``folder``."""
@@ -116,7 +117,7 @@ def joint_train(
     path = write_config(
         folder.parent / f"{folder.name}_{distributed_rank()}.py", weighting=weighting, mode=mode, only=only
     )
-    return train(load_config(path, options=options or {}), work_dir=folder, device="cpu", quiet=True, **more)
+    return train(load_config(path, options=options or {}), work_dir=folder, device="cpu", quiet=quiet, **more)
 
 
 def distributed_rank() -> str:

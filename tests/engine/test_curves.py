@@ -94,9 +94,16 @@ def test_the_sum_comes_first_and_stages_share_a_panel() -> None:
     assert [(panel.title, [line.name for line in panel.lines]) for panel in panels] == [
         ("loss", ["loss"]),
         ("loss_cls", ["loss_cls", "d0.loss_cls"]),
-        ("loss_bbox", ["s0.loss_bbox"]),
+        ("s0.loss_bbox", ["s0.loss_bbox"]),
     ]
     assert list(panels[0].lines[0].x) == [1, 2]
+
+
+def test_the_loss_of_one_head_names_it() -> None:
+    losses = {"train__loss": [9.0], "train__lanes.loss_map": [2.0], "train__boxes.loss_cls": [3.0]}
+    panels = _loss_panels(history(**losses, **{"train__classes.loss_cls": [4.0]}), 1)
+    assert [panel.title for panel in panels] == ["loss", "lanes.loss_map", "loss_cls"]
+    assert {line.name for line in panels[2].lines} == {"boxes.loss_cls", "classes.loss_cls"}
 
 
 def test_one_loss_is_one_panel() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,14 @@ def test_validation_measures_every_task_and_one_selects_the_best_weights(in_turn
     assert {name.partition("/")[0] for name in in_turn["metrics"]} == set(TASKS)
     assert Path(in_turn["best"]).name == "best_saliency_MAE_iter_8.safetensors"
     assert {"losses.png", "metrics.png"} <= {path.name for path in Path(in_turn["work_dir"]).iterdir()}
+
+
+def test_progress_names_the_task_of_each_number(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    joint_train(tmp_path / "run", options={"train_cfg.max_epochs": 2}, only=TASKS[:2], quiet=False)
+    said = capsys.readouterr().err
+    first = next(line for line in said.splitlines() if "validated" in line)
+    assert re.findall(r"([a-z]+/\S+) [\d.]+", first)[:2] == ["saliency/MAE", "counting/MAE"]
+    assert re.search(r"loss [\d.]+  saliency/MAE [\d.]+  lr", said)
 
 
 def test_a_checkpoint_states_the_classes_of_each_task(in_turn: dict[str, Any]) -> None:

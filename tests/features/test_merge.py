@@ -157,10 +157,13 @@ def twin_of_detection() -> str:
     return "twin"
 
 
-def test_the_first_run_gives_the_pipeline_of_inference_unless_another_is_named() -> None:
+def test_the_first_run_that_crops_nothing_gives_the_pipeline_of_inference_unless_another_is_named() -> None:
     done = merge_runs(["classification", "detection"], "first")
-    assert done["notes"] == ["infer uses the test pipeline of classification; --pipeline RUN chooses another"]
-    own = load_config("classification").cfg.test_dataloader.dataset.pipeline
+    assert done["notes"] == [
+        "infer uses the test pipeline of detection; --pipeline RUN chooses another",
+        "infer_pipeline is not the test pipeline of classification, so infer and test may have other results",
+    ]
+    own = load_config("detection").cfg.test_dataloader.dataset.pipeline
     assert load_config("first").cfg.infer_pipeline == own
     assert "infer_pipeline" not in load_config(merge_runs(["detection", twin_of_detection()], "same")["run"]).cfg
     refused("detection", "semantic", error=InputError, match="pipeline: expected one of the runs", pipeline="all")
@@ -174,6 +177,20 @@ def test_the_run_of_the_pipeline_needs_one() -> None:
     )
     found = "untested: expected a test pipeline for infer, found none"
     refused("detection", "untested", error=ConfigError, match=found, pipeline="untested")
+
+
+def test_images_that_tasks_see_otherwise_than_in_their_runs_are_stated(capsys: pytest.CaptureFixture) -> None:
+    done = merge_runs(["classification", "detection"], "cropped", pipeline="classification")
+    other = "infer_pipeline is not the test pipeline of detection, so infer and test may have other results"
+    place = "so results of detection are not at their place in it"
+    notes = [other, f"the infer_pipeline cuts off parts of the image (ResizeCrop), {place}"]
+    assert done["notes"] == ["infer uses the test pipeline of classification", *notes]
+    Image.new("RGB", (64, 48)).save("black.png")
+    assert main(["infer", "cropped", "black.png", "-o", "of_cropped", "--no-progress"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert all(note in said for note in notes)
+    assert main(["infer", "cropped", "black.png", "-o", "of_classes", "--task", "classification"]) == 0
+    assert "infer_pipeline" not in capsys.readouterr().err
 
 
 def test_the_summary_names_the_run_of_each_part() -> None:
@@ -215,6 +232,7 @@ def test_two_heads_of_one_name_are_refused() -> None:
     shutil.copytree("detection", "again", dirs_exist_ok=True)
     expected = "again: expected heads of other names .*found detection, which detection also has"
     refused("detection", "again", error=ConfigError, match=expected)
+    assert main(["merge", "detection", "again", "-o", "none"]) == 2
 
 
 def test_other_weights_of_the_trunk_are_refused_with_the_first_difference() -> None:
@@ -231,10 +249,15 @@ def test_other_weights_of_the_trunk_are_refused_with_the_first_difference() -> N
     refused("detection", "moved", error=CheckpointError, match=found)
 
 
-def test_another_config_of_the_trunk_is_refused() -> None:
+def test_another_config_of_the_trunk_is_refused(capsys: pytest.CaptureFixture) -> None:
     train(write_config("semantic", "wide", ("base_channels=4", "base_channels=8")), "-o", "wide")
     found = r"wide: expected the trunk of detection, found another one \(different: model\.backbone\.base_channels"
     refused("detection", "wide", error=ConfigError, match=found)
+    capsys.readouterr()
+    assert main(["merge", "detection", "wide", "-o", "none"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: wide: expected the trunk of detection")
+    assert "Traceback" not in said
 
 
 def test_a_used_folder_is_refused_and_unchanged(capsys: pytest.CaptureFixture) -> None:

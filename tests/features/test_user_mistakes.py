@@ -107,6 +107,39 @@ def test_mistakes_in_the_command_and_the_config(mistake, answer):
     assert not list(Path.cwd().rglob("*.pth"))
 
 
+JOINT_MISTAKES = {
+    "a task twice": (
+        'task = ("lanes", "lanes", "counting", "detection")',
+        "task: lanes is listed twice; a task has one head",
+    ),
+    "two heads of one name": (
+        "model = dict(heads=dict(lanes=dict(), lanes=dict()))",
+        "found SyntaxError (keyword argument repeated: lanes (joint.py, line 2))",
+    ),
+    "two heads of one name in a literal dict": (
+        'model = dict(heads={"lanes": dict(), "lanes": dict()})',
+        "joint.py:2: expected each key of a dict once, found 'lanes' twice; remove one",
+    ),
+    "a head without data": (
+        'model = dict(heads=dict(saliency=dict(type="ConnectivityHead")))',
+        "model.heads.saliency: train_dataloader.dataset.datasets has no data set for it",
+    ),
+    "data without a head": (
+        'train_dataloader = dict(dataset=dict(datasets=dict(saliency=dict(type="SaliencyDataset", data_root="tiny://msra_b"))))',
+        "train_dataloader.dataset.datasets.saliency: no head in model.heads is called saliency; add the head",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", JOINT_MISTAKES)
+def test_mistakes_in_the_config_of_several_tasks(mistake, answer, tmp_path):
+    line, words = JOINT_MISTAKES[mistake]
+    base = Path(__file__).parents[2] / "configs" / "road_scene_lite.py"
+    (tmp_path / "joint.py").write_text(f'_base_ = ["{base}"]\n{line}\n')
+    check(answer("train", tmp_path / "joint.py", "--tiny"), 2, words)
+    assert not list(Path.cwd().iterdir())
+
+
 def test_a_syntax_error_in_the_config_names_file_and_line(answer, tmp_path):
     (tmp_path / "mine.py").write_text("model = dict(\n  type='RCNet'\n  variant='tiny')\n")
     check(answer("train", tmp_path / "mine.py"), 2, "mine.py", "2")

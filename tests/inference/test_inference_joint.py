@@ -27,6 +27,7 @@ from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.predictions import JointPrediction
 from visionzoo.inference.readers import readers_of
 from visionzoo.tasks import JointTask, task_of
+from visionzoo.tasks.counting import CrowdCount, draw_count
 
 TIMES = ("seconds", "inputs_per_second", "started", "command", "out", "settings", "weights", "form")
 
@@ -169,6 +170,21 @@ def test_everything_is_drawn_on_one_image_with_a_legend(joint, images, tmp_path)
     assert not np.array_equal(drawn[:rows], single["saliency"])
 
 
+def test_a_count_is_at_a_corner_without_a_label() -> None:
+    from PIL import ImageDraw
+
+    from visionzoo.reports.images import gathered_labels, label_font, write_gathered, write_labels
+
+    canvas = Image.new("RGB", (128, 96), (90, 90, 90))
+    pen, size = ImageDraw.Draw(canvas), canvas.size
+    with gathered_labels() as labels:
+        write_labels(pen, [("box", (200, 0, 0), np.array([0, 0, 60, 60]))], label_font(12), size)
+        draw_count(np.zeros((96, 128, 3), np.uint8), CrowdCount(3.0, np.zeros((4, 6), np.float32), size))
+    write_gathered(pen, labels, size)
+    assert canvas.getpixel((0, 0)) == (200, 0, 0)
+    assert canvas.getpixel((0, 90)) == (255, 255, 255)
+
+
 def test_selections_by_task(joint, images, tmp_path, capsys):
     config, weights = joint
     inferencer = Inferencer(config, weights, device="cpu", class_thresholds={"lanes": 0.9, "star": 1.0}, limit=2)
@@ -183,6 +199,7 @@ def test_selections_by_task(joint, images, tmp_path, capsys):
     chosen = Inferencer(config, weights, device="cpu", classes=["square"]).one(scene(50, 70)).results
     assert chosen["classification"].labels.tolist() == [1]
     whole = Inferencer(config, weights, device="cpu").one(scene(50, 70)).results
+    assert len(whole["lanes"].points) > 0
     assert chosen["lanes"].to_json() == whole["lanes"].to_json()
     assert run(config, weights, images / "a.png", "-o", tmp_path / "o", "--threshold", "lanes=1") == 0
     assert "lanes: no lane above 1 in 1 of 1 images; the best score is 0." in capsys.readouterr().err

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--pipeline",
         default=None,
         metavar="RUN",
-        help="the run whose test pipeline infer uses, if they differ (default: the first)",
+        help="the run whose test pipeline infer uses, if they differ (default: the first one that crops nothing)",
     )
     made.add_argument(
         "--overwrite", action="store_true", help="write into a folder that is not empty (default: an error)"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from visionzoo.config.keys import TOP_LEVEL
+from visionzoo.config.literals import repeated_key
 from visionzoo.config.options import Changed
 from visionzoo.config.renamed import current_config_name
 from visionzoo.config.run_length import follow_length
@@ -310,6 +311,11 @@ def _parse(path: Path) -> ast.Module:
             f"{where}{line}", expected="valid Python", found=f"a syntax error ({reason})", advice="fix it"
         ) from error
     _refuse_foreign_forms(where, text, tree)
+    if repeated := repeated_key(tree):
+        key, number = repeated
+        raise ConfigError(
+            f"{where}:{number}", expected="each key of a dict once", found=f"{key} twice", advice="remove one"
+        )
     return tree
 
 

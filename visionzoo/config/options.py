@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from visionzoo.config.keys import ADDABLE, TOP_LEVEL, UNTYPED
+from visionzoo.config.literals import repeated_key
 from visionzoo.config.positions import extra_at, position
 from visionzoo.config.tree import (
     MISSING,
@@ -95,7 +96,8 @@ def _split_option(option: str) -> tuple[str, Any]:
 
 def _literal(dotted: str, text: str) -> Any:
     try:
-        value = ast.literal_eval(_DictCalls().visit(ast.parse(text, mode="eval")))
+        tree = _DictCalls().visit(ast.parse(text, mode="eval"))
+        value = ast.literal_eval(tree)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         if text.startswith(("[", "(", "{", "dict(")):
             raise ConfigError(
@@ -105,6 +107,10 @@ def _literal(dotted: str, text: str) -> Any:
                 advice=f'quote the strings in it, as in \'{dotted}=["a", "b"]\'',
             ) from error
         return text
+    if repeated := repeated_key(tree):
+        raise ConfigError(
+            f"option {dotted}", expected="each key of a dict once", found=f"{repeated[0]} twice", advice="remove one"
+        )
     return text if isinstance(value, (bytes, complex)) or value is Ellipsis else value
 
 
@@ -116,7 +122,8 @@ class _DictCalls(ast.NodeTransformer):
         names = [keyword.arg for keyword in node.keywords]
         if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or node.args or None in names:
             return node
-        return ast.Dict([ast.Constant(name) for name in names], [keyword.value for keyword in node.keywords])
+        made = ast.Dict([ast.Constant(name) for name in names], [keyword.value for keyword in node.keywords])
+        return ast.copy_location(made, node)
 
 
 def _split_path(dotted: str) -> KeyPath:

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from torch.utils.data import Dataset
 
-from visionzoo.errors import ConfigError, DataError
+from visionzoo.errors import DataError
 from visionzoo.registry import DATASETS
+from visionzoo.structures.by_task import require_by_task
 from visionzoo.structures.task_sample import TASKS
 
 
@@ -41,13 +42,7 @@ class JointDataset(Dataset):
     """
 
     def __init__(self, datasets: Mapping[str, Any]):
-        if not isinstance(datasets, Mapping) or not datasets or "type" in datasets:
-            raise ConfigError(
-                "JointDataset.datasets",
-                expected="a dict of data sets by task",
-                found=f"{datasets!r}"[:80],
-                advice="give datasets=dict(lanes=dict(type=...), counting=dict(type=...))",
-            )
+        require_by_task(datasets, "JointDataset.datasets", "data sets")
         self.datasets = {task: _built(given) for task, given in datasets.items()}
         self.sizes = {task: len(cast(Sized, dataset)) for task, dataset in self.datasets.items()}
         for task, size in self.sizes.items():

@@ -107,7 +107,13 @@ def _loss_panels(history: Mapping[str, Any], iterations: int) -> list[Panel]:
     if len(order) == 2:  # the sum is the only loss
         only = [line for line in groups[order[1]] if not np.array_equal(line.y, groups["loss"][0].y)]
         order = order if only else order[1:]
-    return [Panel(name, sorted(groups[name], key=lambda line: line.name != name), name == "loss") for name in order]
+    return [_loss_panel(name, groups[name]) for name in order]
+
+
+def _loss_panel(name: str, lines: Sequence[Line]) -> Panel:
+    """Return the panel of losses of one name; that of only one head has the name of this head in its title."""
+    title = lines[0].name if len(lines) == 1 else name
+    return Panel(title, sorted(lines, key=lambda line: line.name != name), name == "loss")
 
 
 def _rate_panel(history: Mapping[str, Any], iterations: int) -> Panel:

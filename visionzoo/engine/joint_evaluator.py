@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 
 from visionzoo.errors import ConfigError
 from visionzoo.registry import EVALUATOR, METRICS, SCOPE
+from visionzoo.structures.by_task import require_by_task
 from visionzoo.structures.task_sample import TASKS, is_of_task, sample_of_task
 from visionzoo.system import distributed
 
@@ -40,13 +41,7 @@ class JointEvaluator(Evaluator):
     """
 
     def __init__(self, metrics: Mapping[str, Any]):
-        if not isinstance(metrics, Mapping) or not metrics or "type" in metrics:
-            raise ConfigError(
-                "JointEvaluator.metrics",
-                expected="a dict of metrics by task",
-                found=f"{metrics!r}"[:80],
-                advice="give metrics=dict(lanes=dict(type=...), counting=dict(type=...))",
-            )
+        require_by_task(metrics, "JointEvaluator.metrics", "metrics")
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.by_task = {task: [_built(each, task) for each in _listed(given)] for task, given in metrics.items()}
         for task, own in self.by_task.items():

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import lcm
 from typing import Any, NamedTuple
 
-from visionzoo.config.data_parts import config_of_task, innermost, joint_data_sets
+from visionzoo.config.data_parts import config_of_task
 from visionzoo.config.joint_checks import metrics_by_task
 from visionzoo.config.showing import diff_configs
 from visionzoo.config.tree import plain
-from visionzoo.datasets.transforms.providing import provided_by
+from visionzoo.datasets.transforms.cropping import cropping_steps
+from visionzoo.engine.pipelines import changing_steps, inference_notes, pipeline_of_task
 from visionzoo.errors import ConfigError, some_of
 
 # Settings of a trunk on which its feature maps do not depend.
@@ -43,7 +44,8 @@ def merged_config(sources: Sequence[Source], pipeline_of: Source | None = None) 
 
     Args:
         sources: the runs.
-        pipeline_of: the run whose test pipeline inference uses if they differ; None for the first one.
+        pipeline_of: the run whose test pipeline inference uses if they differ; None for the first one that crops
+            nothing, else the first one.
 
     Raises:
         ConfigError: two runs have a head of one name, another trunk or another preprocessing, or the chosen one has no
@@ -63,7 +65,8 @@ def merged_config(sources: Sequence[Source], pipeline_of: Source | None = None) 
         cfg |= tested
         notes += said
     chosen, said = _infer_pipeline(sources, pipeline_of)
-    return copy.deepcopy({**cfg, **chosen}), [*notes, *said]
+    cfg |= chosen
+    return copy.deepcopy(cfg), [*notes, *said, *inference_notes(cfg, heads)]
 
 
 def _joined_heads(sources: Sequence[Source]) -> dict[str, Any]:
@@ -172,28 +175,27 @@ def _tested(sources: Sequence[Source], split: str) -> tuple[dict[str, Any], list
 
 
 def _infer_pipeline(sources: Sequence[Source], chosen: Source | None) -> tuple[dict[str, Any], list[str]]:
-    """Return the pipeline of inference and a note, if the runs differ in more than the loading of ground truth."""
-    found = [(source, pipeline) for source in sources if (pipeline := _test_pipeline(source.cfg))]
-    changing = [[step for step in pipeline if not provided_by(step)] for _, pipeline in found]
+    """Return the pipeline of inference and a note, if the runs differ in more than the loading of ground truth.
+
+    By default, it is that of the first run that keeps the whole image, because results have places in it.
+    """
+    found = [(source, pipeline) for source in sources if (pipeline := _test_pipeline(source))]
+    changing = [changing_steps(pipeline) for _, pipeline in found]
     if chosen is None and all(each == changing[0] for each in changing):
         return {}, []
-    if chosen is not None and not _test_pipeline(chosen.cfg):
+    if chosen is not None and not _test_pipeline(chosen):
         raise ConfigError(chosen.name, expected="a test pipeline for infer", found="none", advice="name another run")
-    owner, pipeline = next(each for each in found if chosen in (None, each[0]))
+    whole = [each for each in found if not cropping_steps(each[1])]
+    owner, pipeline = next((each for each in found if each[0] == chosen), (whole or found)[0])
     others = "" if chosen else "; --pipeline RUN chooses another"
     return {"infer_pipeline": pipeline}, [f"infer uses the test pipeline of {owner.name}{others}"]
 
 
-def _test_pipeline(cfg: Mapping[str, Any]) -> list[Any]:
+def _test_pipeline(source: Source) -> list[Any]:
     """Return the pipeline of a run of one task, or of several tasks with one pipeline."""
-    if cfg.get("infer_pipeline"):
-        return list(plain(cfg["infer_pipeline"]))
-    for split in ("test", "val"):
-        given = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
-        dataset = next(iter(joint_data_sets(given).values()), None) or innermost(given or {})
-        if innermost(dataset).get("pipeline"):
-            return list(plain(innermost(dataset)["pipeline"]))
-    return []
+    if source.cfg.get("infer_pipeline"):
+        return list(plain(source.cfg["infer_pipeline"]))
+    return next(filter(None, (pipeline_of_task(source.cfg, head) for head in source.model["heads"])), [])
 
 
 def _metrics_of(evaluator: Any, task: str) -> Any:

@@ -68,7 +68,8 @@ def merge_runs(
     Args:
         runs: folders of at least two runs. A run of one task has a head of the name of its task in the result.
         out: folder of the result. It is written only if everything fits.
-        pipeline: the run whose test pipeline inference uses if the pipelines differ; None for the first one.
+        pipeline: the run whose test pipeline inference uses if the pipelines differ; None for the first one that crops
+            nothing, else the first one.
         overwrite: True to write into a folder that is not empty. The files of an earlier run are removed.
         command: the command line, for ``run.json``.
 

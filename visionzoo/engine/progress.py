@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ _UPDATE = 0.1
 # Seconds between two lines about validations, if validations are shorter.
 _SECONDS_BETWEEN_VALIDATED = 10.0
 
-# Numbers shown after a validation, the main one first; all are shown at the end.
+# Numbers shown after a validation, the main one first, or one of each task if these are more; all are shown at the end.
 _SHOWN = 3
 
 
@@ -118,12 +118,13 @@ class ProgressHook(Hook):
             return
         self._say_undefined(numbers)
         main = main_metric(runner, numbers)
-        self._facts["metric"] = f"{main.rpartition('/')[2]} {shown(numbers[main])}"
+        firsts = _first_of_each_prefix([main, *numbers])
+        self._facts["metric"] = f"{main if len(firsts) > 1 else main.rpartition('/')[2]} {shown(numbers[main])}"
         if self._training:
             self._show()
         if time.perf_counter() - self._validated >= _SECONDS_BETWEEN_VALIDATED:
             self._validated = time.perf_counter()
-            first = [main, *(name for name in numbers if name != main)][:_SHOWN]
+            first = list(dict.fromkeys([*firsts, *numbers]))[: max(_SHOWN, len(firsts))]
             text = "  ".join(f"{name} {shown(numbers[name])}" for name in first)
             self._display.say(f"validated {step_of(runner, by_epoch=runner.max_epochs > 1)}: {text}")
 
@@ -140,6 +141,14 @@ class ProgressHook(Hook):
     def close(self) -> None:
         """End the display and restore the terminal."""
         self._display.close()
+
+
+def _first_of_each_prefix(names: Iterable[str]) -> list[str]:
+    """Return the first number of each prefix; those of several tasks differ in it."""
+    firsts: dict[str, str] = {}
+    for name in names:
+        firsts.setdefault(name.partition("/")[0], name)
+    return list(firsts.values())
 
 
 def _epoch(runner: Any) -> str:

@@ -24,7 +24,6 @@ from typing import Any
 from visionzoo.errors import as_utf8
 from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.inferencer import Inferencer
-from visionzoo.inference.parts import Part
 from visionzoo.inference.predictions import Prediction
 from visionzoo.inference.readers import Reader
 from visionzoo.inference.resuming import Earlier
@@ -37,21 +36,10 @@ from visionzoo.tasks.inputs.base import Source
 Paths = str | list[str]
 
 
-def prediction_writer(
-    out: Path,
-    inferencer: Inferencer,
-    images: tuple[str, ...] = (),
-    about: dict | None = None,
-    *,
-    saves: Sequence[str] = (),
-    crops: bool = False,
-    gallery: bool = False,
-    earlier: Earlier | None = None,
-    part: Part | None = None,
-) -> PredictionWriter:
+def prediction_writer(out: Path, inferencer: Inferencer, *settings: Any, **options: Any) -> PredictionWriter:
     """Return the writer for a model of one or of several tasks; see :class:`PredictionWriter` for the arguments."""
     kind = PredictionWriter if len(inferencer.tasks) == 1 else JointWriter
-    return kind(out, inferencer, images, about, saves=saves, crops=crops, gallery=gallery, earlier=earlier, part=part)
+    return kind(out, inferencer, *settings, **options)
 
 
 class JointWriter(PredictionWriter):
@@ -70,9 +58,8 @@ class JointWriter(PredictionWriter):
         *,
         saves: Sequence[str] = (),
         crops: bool = False,
-        gallery: bool = False,
         earlier: Earlier | None = None,
-        part: Part | None = None,
+        **options: Any,
     ):
         readers = inferencer.readers
         self._parts = {
@@ -83,17 +70,16 @@ class JointWriter(PredictionWriter):
                 {**(about or {}), "out": as_utf8(str(out / name))},
                 saves=[each for each in saves if each in reader.task.saves],
                 crops=crops and reader.task.crops is not None,
-                gallery=gallery,
                 earlier=None if earlier is None else earlier.parts[name],
-                part=part,
                 reader=reader,
+                **options,
             )
             for name, reader in readers.items()
         }
         self._opened_parts = ExitStack()
         whole = JointTask({name: reader.task for name, reader in readers.items()})
         reader = Reader(", ".join(readers), whole, TaskClasses(), Selection(0.0, {}))
-        super().__init__(out, inferencer, images, about, gallery=gallery, earlier=earlier, part=part, reader=reader)
+        super().__init__(out, inferencer, images, about, earlier=earlier, reader=reader, **options)
 
     @property
     def parts(self) -> Mapping[str, PredictionWriter]:

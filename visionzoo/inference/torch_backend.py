@@ -13,6 +13,7 @@ import torch
 from visionzoo.config import LoadedConfig
 from visionzoo.config.data_parts import joint_data_sets
 from visionzoo.config.runs import own_run
+from visionzoo.engine.pipelines import inference_notes
 from visionzoo.inference.backends import Backend, Check, TaskClasses, unchecked
 from visionzoo.inference.preparing import Preparation, test_pipeline_of
 from visionzoo.inference.readers import chosen_tasks, shared_inputs
@@ -81,7 +82,7 @@ def torch_backend(
         weights=None if file is None else file.path,
         step="" if file is None else file.step,
         is_untrained=file is None and first is not None,
-        notes=loaded.notes,
+        notes=[*loaded.notes, *inference_notes(cfg, chosen)],
         folder=own_run(loaded.run),
         form=(lambda: PLAIN) if fast is None else fast.about,
     )

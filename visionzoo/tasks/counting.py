@@ -214,8 +214,8 @@ def draw_count(image: np.ndarray, found: CrowdCount, scale: int = 1) -> np.ndarr
         canvas[rows] = _heated(image[rows], heat[rows])
     drawing = Image.fromarray(canvas)
     font = label_font(2 * letter_height(canvas))
-    corner = np.zeros(4)
-    write_labels(ImageDraw.Draw(drawing), [(f"{found.count:.1f}", (255, 255, 255), corner)], font, drawing.size)
+    whole = np.array([0, 0, drawing.width - 1, drawing.height - 1])  # the first free corner of the image
+    write_labels(ImageDraw.Draw(drawing), [(f"{found.count:.1f}", (255, 255, 255), whole)], font, drawing.size)
     return np.asarray(drawing).copy()
 
 

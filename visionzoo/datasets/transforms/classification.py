@@ -76,6 +76,8 @@ class RandomResizedCrop(ImageTransform):
         ((8, 6, 3), (8, 6))
     """
 
+    CROPS = True
+
     def __init__(
         self,
         size: Size,
@@ -106,6 +108,8 @@ class ResizeCrop(ImageTransform):
         (8, 8, 3)
     """
 
+    CROPS = True
+
     def __init__(
         self, size: Count, crop_pct: Fraction = 0.875, edge: Count | None = None, interpolation: str = "bicubic"
     ):
@@ -135,6 +139,8 @@ class PaddedRandomCrop(ImageTransform):
         >>> PaddedRandomCrop(size=32, padding=4)({"img": np.zeros((32, 32, 3), np.uint8)})["img"].shape
         (32, 32, 3)
     """
+
+    CROPS = True
 
     def __init__(self, size: Size, padding: CountOrZero = 4):
         from torchvision.transforms import v2

@@ -257,6 +257,8 @@ class RandomCropPoints(BaseTransform):
         ((8, 16, 3), 2.0)
     """
 
+    CROPS = True
+
     def __init__(self, size: Sides | None = None, multiple: Count = 32, pad_val: Sequence[Byte] = _IMAGENET_MEAN):
         self.size = None if size is None else (int(size[0]), int(size[1]))
         self.multiple, self.pad_val = multiple, tuple(pad_val)

@@ -121,6 +121,8 @@ class CropOrPad(BaseTransform):
         (8, 10, 3)
     """
 
+    CROPS = True
+
     def __init__(self, size: Sides, pad_val: Sequence[Byte] = (92, 93, 93)):
         self.size, self.pad_val = (int(size[0]), int(size[1])), tuple(pad_val)
 

@@ -34,7 +34,7 @@ def provided_by(step: Mapping[str, Any]) -> tuple[str, ...]:
         >>> provided_by(dict(type="PackTaskInputs"))
         ()
     """
-    cls = _class_of(step)
+    cls = class_of(step)
     return tuple(getattr(cls, "PROVIDES", None) or _of_library(cls)[0])
 
 
@@ -45,11 +45,12 @@ def channel_order_of(step: Mapping[str, Any]) -> str | None:
     """
     if "img" not in provided_by(step):
         return None
-    cls = _class_of(step)
+    cls = class_of(step)
     return getattr(cls, "CHANNEL_ORDER", None) or _of_library(cls)[1] or "rgb"
 
 
-def _class_of(step: Mapping[str, Any]) -> Any:
+def class_of(step: Mapping[str, Any]) -> Any:
+    """Return the class of a transform in a config; None if it is unknown."""
     kind = step.get("type")
     return TRANSFORMS.get(kind) if isinstance(kind, str) else kind
 
