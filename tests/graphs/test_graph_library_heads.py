@@ -54,6 +54,13 @@ def test_the_graph_is_that_of_the_own_model(name: str, task: str) -> None:
     assert several.settings == {task: own.settings, "counting": {}}
 
 
+def test_tiles_are_a_reason() -> None:
+    trunk = {"type": "BossNet", "variant": "tiny"}
+    cfg = {"type": "TaskModel", "backbone": trunk, "head": COUNTING, "test_cfg": {"tile": 512}}
+    with pytest.raises(NotExportable, match=r"test_cfg\.tile: expected whole images in a graph, found tiles of 512"):
+        image_form(build_model(cfg))
+
+
 def test_a_head_without_a_graph_states_its_place_and_class() -> None:
     boxes = build_head({"type": "mmdet.FCOSHead", "in_channels": 8, "num_classes": 2})
     with pytest.raises(NotExportable, match=r"heads\.boxes: bbox_head \(FCOSHead\): the exporter has the form of"):

@@ -26,12 +26,16 @@ def image_form(model: nn.Module) -> ImageForm:
     """Return the form of a ``TaskModel``, a detector of mmdet or a segmentor of mmseg.
 
     Raises:
-        NotExportable: the model has a part that cannot be exported, or a head without a form.
+        NotExportable: the model has a part that cannot be exported, or a head without a form, or predicts by tiles.
     """
     require_exportable(model)
     whole: Any = model
     if getattr(whole, "text_encoder", None) is not None:
         raise NotExportable("text_encoder: words are split outside a graph, and the exporter has no form for phrases")
+    if (tiling := getattr(whole, "tiling", None)) is not None:
+        advice = "leave test_cfg.tile out for the export"
+        found = f"tiles of {tiling.tile} pixels"
+        raise NotExportable("test_cfg.tile", expected="whole images in a graph", found=found, advice=advice)
     if getattr(whole, "heads", None):
         return ImageForm(model, {name: head_graph(head, f"heads.{name}") for name, head in whole.heads.items()})
     if getattr(whole, "head", None) is not None:

@@ -61,9 +61,10 @@ def decoded(decoder: Any, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]
 
     Args:
         decoder: mmdet's ``MSDeformAttnPixelDecoder``.
-        feats: maps of the backbone, shallow first.
+        feats: maps of the trunk, shallow first; the decoder reads the first ``num_input_levels``.
     """
-    levels = range(len(feats) - 1, len(feats) - 1 - decoder.num_encoder_levels, -1)
+    last = decoder.num_input_levels - 1
+    levels = range(last, last - decoder.num_encoder_levels, -1)
     shapes = [feats[level].shape[2:] for level in levels]
     parts = [_level(decoder, number, level, feats[level]) for number, level in enumerate(levels)]
     query, position, points = (torch.cat(each, 1) for each in zip(*parts, strict=True))
@@ -72,7 +73,7 @@ def decoded(decoder: Any, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]
         query = layer.norms[1](layer.ffn(query))
     memory = query.transpose(1, 2).split([height * width for height, width in shapes], -1)
     maps = [cells.unflatten(-1, tuple(shape)) for cells, shape in zip(memory, shapes, strict=True)]
-    for level in range(len(feats) - len(shapes) - 1, -1, -1):
+    for level in range(last - len(shapes), -1, -1):
         own = decoder.lateral_convs[level](feats[level])
         finer = F.interpolate(maps[-1], size=own.shape[2:], mode="bilinear", align_corners=False)
         maps.append(decoder.output_convs[level](own + finer))

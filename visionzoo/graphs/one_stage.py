@@ -98,7 +98,6 @@ def one_stage_graph(detector: Any) -> HeadGraph:
         boxes, scores, labels = (torch.cat(part, 1) for part in zip(*candidates, strict=True))
         cfg = head.test_cfg
         boxes = clipped(boxes, sizes)
-        wide = (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
         found = suppressed(
             boxes,
             scores,
@@ -108,7 +107,7 @@ def one_stage_graph(detector: Any) -> HeadGraph:
             threshold=-1.0,
             overlap=cfg.nms["iou_threshold"],
             most=cfg.max_per_img,
-            valid=wide & (scores >= 0),
+            valid=are_wide(boxes, cfg) & (scores >= 0),
         )
         return dict(zip(NAMES, found, strict=True))
 
@@ -153,7 +152,7 @@ def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor
 
     A pair whose score is not above the threshold has the score -1.
     """
-    scores = level.logits.sigmoid() if head.use_sigmoid_cls else level.logits.softmax(-1)[..., :-1]
+    scores = probabilities(head, level.logits)
     classes = scores.shape[2]
     score, place = top(scores.flatten(1), head.test_cfg.get("nms_pre", -1))
     anchor, label = place // classes, place % classes
@@ -163,6 +162,16 @@ def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor
     if level.factor is not None:
         score = score * level.factor.gather(1, anchor).sigmoid()
     return boxes, torch.where(is_above, score, torch.full_like(score, -1.0)), label
+
+
+def probabilities(head: Any, logits: Tensor) -> Tensor:
+    """Return the scores of the classes of a head, without the background: (B, A, K) of logits."""
+    return logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
+
+
+def are_wide(boxes: Tensor, cfg: Any) -> Tensor:
+    """Return which boxes (B, N, 4) are wider and higher than ``min_bbox_size`` of a head's settings, (B, N) bool."""
+    return (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
 
 
 def top(values: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,17 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from visionzoo.graphs.form import HeadGraph, NotExportable
-from visionzoo.graphs.one_stage import NAMES, Level, clipped, decoded, levels_of, require_plain_nms, top
+from visionzoo.graphs.one_stage import (
+    NAMES,
+    Level,
+    are_wide,
+    clipped,
+    decoded,
+    levels_of,
+    probabilities,
+    require_plain_nms,
+    top,
+)
 from visionzoo.graphs.pairing import paired_boxes
 from visionzoo.graphs.suppression import suppressed
 from visionzoo.structures.batch import Batch
@@ -70,13 +80,11 @@ def _proposals(head: Any, cfg: Any, levels: Sequence[Level], sizes: Tensor) -> t
     """Return the proposals, (B, N, 4), and which of them exist, (B, N) bool."""
     parts = []
     for index, level in enumerate(levels):
-        scores = level.logits.sigmoid() if head.use_sigmoid_cls else level.logits.softmax(-1)[..., :-1]
-        score, anchor = top(scores.flatten(1), cfg.get("nms_pre", -1))
+        score, anchor = top(probabilities(head, level.logits).flatten(1), cfg.get("nms_pre", -1))
         deltas = level.deltas.gather(1, anchor[..., None].expand(-1, -1, 4))
         boxes = clipped(decoded(head.bbox_coder, level.priors[anchor], deltas), sizes)
         parts.append((boxes, score, torch.full_like(anchor, index)))
     boxes, score, label = (torch.cat(part, 1) for part in zip(*parts, strict=True))
-    wide = (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
     found, _, kept = suppressed(
         boxes,
         score,
@@ -86,7 +94,7 @@ def _proposals(head: Any, cfg: Any, levels: Sequence[Level], sizes: Tensor) -> t
         threshold=-1.0,
         overlap=cfg.nms["iou_threshold"],
         most=cfg.max_per_img,
-        valid=wide,
+        valid=are_wide(boxes, cfg),
     )
     return found, kept >= 0
 
