@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mask_transformers import mask2former
 
 from visionzoo import get_model
 
@@ -24,6 +25,65 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 META = {"classification": {"classes": CLASSES}}
 
+_SUPPRESSION = {"type": "nms", "iou_threshold": 0.5}
+_PROPOSALS = {"nms_pre": 60, "max_per_img": 30, "nms": {"type": "nms", "iou_threshold": 0.7}, "min_bbox_size": 0}
+_CODER = {"type": "mmdet.DeltaXYWHBBoxCoder", "target_means": [0.0] * 4, "target_stds": [0.1, 0.1, 0.2, 0.2]}
+
+
+def _regions(side: int) -> dict[str, Any]:
+    layer = {"type": "RoIAlign", "output_size": side, "sampling_ratio": 0}
+    return {"type": "mmdet.SingleRoIExtractor", "roi_layer": layer}
+
+
+# Heads of mmdet and mmseg on one trunk of mmdet.
+LIBRARY_TRUNK = {
+    "backbone": {"type": "mmdet.ResNet", "depth": 18, "base_channels": 8},
+    "neck": {"type": "mmdet.FPN", "out_channels": 16, "num_outs": 5},
+    "data_preprocessor": {"type": "TaskPreprocessor", "mean": [120.0] * 3, "std": [60.0] * 3, "pad_size_divisor": 32},
+}
+LIBRARY_HEADS: dict[str, dict[str, Any]] = {
+    "counting": HEADS["counting"],
+    "detection": {
+        "type": "mmdet.ATSSHead",
+        "num_classes": 3,
+        "stacked_convs": 1,
+        "feat_channels": 16,
+        "norm_cfg": {"type": "GN", "num_groups": 4},
+        "anchor_generator": {"type": "mmdet.AnchorGenerator", "ratios": [1.0], "octave_base_scale": 8,
+                             "scales_per_octave": 1},
+        "bbox_coder": _CODER,
+        "test_cfg": {"nms_pre": 100, "score_thr": 0.05, "nms": _SUPPRESSION, "max_per_img": 20},
+    },
+    "semantic": {"type": "mmseg.FCNHead", "num_classes": 4, "channels": 8, "in_index": 0, "num_convs": 1},
+    "instances": {
+        "type": "TwoStageHead",
+        "rpn_head": {
+            "type": "mmdet.RPNHead",
+            "feat_channels": 16,
+            "anchor_generator": {"type": "mmdet.AnchorGenerator", "scales": [8], "ratios": [0.5, 1.0, 2.0]},
+            "bbox_coder": _CODER,
+        },
+        "roi_head": {
+            "type": "mmdet.StandardRoIHead",
+            "bbox_roi_extractor": _regions(7),
+            "bbox_head": {"type": "mmdet.Shared2FCBBoxHead", "num_classes": 3, "fc_out_channels": 16,
+                          "bbox_coder": _CODER},
+            "mask_roi_extractor": _regions(14),
+            "mask_head": {"type": "mmdet.FCNMaskHead", "num_classes": 3, "num_convs": 1, "conv_out_channels": 8},
+        },
+        "test_cfg": {
+            "rpn": _PROPOSALS,
+            "rcnn": {"score_thr": 0.05, "nms": _SUPPRESSION, "max_per_img": 10, "mask_thr_binary": 0.5},
+        },
+    },
+    "panoptic": mask2former(
+        {},
+        num_things_classes=2,
+        num_stuff_classes=3,
+        test_cfg={"panoptic_on": True, "instance_on": True, "object_mask_thr": 0.0, "iou_thr": 0.0},
+    ).panoptic_head.to_dict(),
+}  # fmt: skip
+
 
 def write_config(folder: Path, tasks: str | list[str], heads: dict[str, Any], **changes: Any) -> Path:
     """Write ``scene.py``: a config without data, whose test pipeline resizes to 128x96 pixels."""
@@ -40,6 +100,11 @@ def joint_config(folder: Path, tasks: list[str] | None = None) -> Path:
     """Write the config of a model with several heads."""
     chosen = list(HEADS) if tasks is None else tasks
     return write_config(folder, chosen, {"heads": {name: HEADS[name] for name in chosen}})
+
+
+def library_config(folder: Path, tasks: list[str]) -> Path:
+    """Write the config of a model with heads of mmdet and mmseg."""
+    return write_config(folder, tasks, {**LIBRARY_TRUNK, "heads": {name: LIBRARY_HEADS[name] for name in tasks}})
 
 
 def single_config(folder: Path, task: str) -> Path:

@@ -16,6 +16,7 @@ from visionzoo.cli import main
 from visionzoo.errors import ConfigError, InputError
 from visionzoo.export.exporting import chosen_shape
 from visionzoo.graphs.form import NotExportable
+from visionzoo.graphs.images import image_form
 from visionzoo.graphs.registration_pairs import PairForm, pair_form
 from visionzoo.inference.exported_pairs import run_pairs
 from visionzoo.structures.batch import Batch
@@ -34,7 +35,7 @@ def test_the_graph_of_a_group_equals_the_head():
     model = seeded("gconet_plus_resnet50")
     images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = model.graph_outputs(images, torch.tensor([[64, 64]] * 3))["map"]
+        (found,) = image_form(model).outputs(model.graph_batch(images), torch.tensor([[64, 64]] * 3))
         samples = [TaskSample(metainfo=dict(group_size=3))]
         expected = model.head(model.extract_feat(images), Batch(images, samples))
     assert torch.allclose(found, expected, atol=1e-4)

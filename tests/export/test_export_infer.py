@@ -119,10 +119,10 @@ def compare(folder: Path, other: Path, tolerance: float) -> None:
             assert np.allclose(first, second, atol=tolerance * max(1.0, np.abs(second).max()), rtol=0), path
 
 
-def weights_of(name: str, images: Path, folder: Path) -> Path:
+def weights_of(name: str, images: Path, folder: Path, *, tiny: bool = True) -> Path:
     """Write seeded weights whose features and scores have, on these images, the spread of trained ones."""
     options = {"device": "cpu", "trust_pickle": False, "options": (), "exact": True}
-    made = ready(torch_backend(name, "none", tiny=True, **options))
+    made = ready(torch_backend(name, "none", tiny=tiny, **options))
     seed(made.form, batch_of(made, images))
     torch.save({"state_dict": made.backend.model.state_dict()}, folder / "weights.pth")
     return folder / "weights.pth"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from joint_models import CLASSES, HEADS, joint_config, save_joint_weights, write_config
+from joint_models import CLASSES, HEADS, LIBRARY_HEADS, joint_config, library_config, save_joint_weights, write_config
 from PIL import Image
+from test_export_infer import compare, images_in, weights_of
 
 from visionzoo import Inferencer
 from visionzoo.cli import main
@@ -82,4 +83,28 @@ def test_a_head_without_a_graph_is_the_stated_reason(tmp_path: Path, capsys: pyt
     heads = {"counting": HEADS["counting"], "detection": boxes}
     config = write_config(tmp_path, list(heads), {"heads": heads, "neck": neck})
     assert main(["export", str(config), "--weights", "none", "-o", str(tmp_path / "a.onnx"), "-q"]) == 2
-    assert "heads.detection (FCOSHead): it does not define graph_outputs" in capsys.readouterr().err
+    assert "heads.detection: bbox_head (FCOSHead): the exporter has the form of RetinaHead" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tasks", "suffix"),
+    [
+        pytest.param(["counting", "detection", "semantic"], ".onnx", id="boxes and classes of pixels"),
+        pytest.param(list(LIBRARY_HEADS), ".onnx", marks=pytest.mark.slow, id="all as onnx"),
+        pytest.param(list(LIBRARY_HEADS), ".pt2", marks=pytest.mark.slow, id="all as a program"),
+    ],
+)
+def test_files_of_heads_of_libraries_equal_those_of_the_model(
+    tasks: list[str], suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, images, file = library_config(tmp_path, tasks), images_in(tmp_path), tmp_path / f"scene{suffix}"
+    model = [str(config), "--weights", str(weights_of(str(config), images, tmp_path, tiny=False))]
+    kind = "onnx" if suffix == ".onnx" else "torch-export"
+    assert main(["export", *model, "--format", kind, "-o", str(file)]) == 0
+    parity = capsys.readouterr().err
+    assert all(f"{task}." in parity for task in tasks)
+    assert "no result" not in parity
+    for words, out in ([str(file)], "file"), (model, "model"):
+        assert main(["infer", words[0], str(images), *words[1:], "-o", str(tmp_path / out), "-q"]) == 0
+    for task in tasks:
+        compare(tmp_path / "file" / task, tmp_path / "model" / task, 1e-4)

@@ -10,7 +10,8 @@ from test_export_infer import compare, images_in, weights_of
 from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
 from visionzoo.graphs.form import NotExportable
-from visionzoo.graphs.mask_queries import decoded, mask_query_form
+from visionzoo.graphs.images import image_form
+from visionzoo.graphs.mask_queries import decoded
 from visionzoo.heads.panoptic_fusion import PanopticFusion
 from visionzoo.structures.detections import detections_of
 from visionzoo.structures.graph_results import Frame
@@ -77,6 +78,7 @@ def model():
 def test_the_decoder_of_the_form_equals_that_of_mmdet(model):
     with torch.no_grad():
         feats = model.extract_feat(torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)))
+        feats = (*feats, feats[-1][..., ::2, ::2])  # the decoder reads only the first four levels
         decoder = model.panoptic_head.pixel_decoder
         expected, found = decoder(feats), decoded(decoder, feats)
     for one, other in zip([expected[0], *expected[1]], [found[0], *found[1]], strict=True):
@@ -84,7 +86,7 @@ def test_the_decoder_of_the_form_equals_that_of_mmdet(model):
 
 
 def test_the_form_equals_the_head(model):
-    form = mask_query_form(model).eval()
+    form = image_form(model).eval()
     images = torch.randint(0, 256, (2, 3, 64, 96), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     with torch.no_grad():
         classes, masks = form(images, torch.tensor([[64, 96]] * 2))
@@ -97,7 +99,7 @@ def test_the_form_equals_the_head(model):
 def test_another_fusion_has_a_reason(model, monkeypatch):
     monkeypatch.setattr(model, "panoptic_fusion_head", torch.nn.Identity())
     with pytest.raises(NotExportable, match="the form of PanopticFusion only"):
-        mask_query_form(model)
+        image_form(model)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from joint_models import SEEN, config_with_data
 
 from visionzoo.cards.seeding import fill_weights
 from visionzoo.cli import main
@@ -14,6 +15,7 @@ from visionzoo.engine.loaders import build_dataset
 from visionzoo.errors import ConfigError
 from visionzoo.export.measuring import measured
 from visionzoo.inference import tested_file
+from visionzoo.inference.backends import TaskClasses
 from visionzoo.inference.tested_file import as_torch, predict_by_file
 from visionzoo.structures.graph_results import GraphSample
 from visionzoo.zoo import get_model
@@ -41,13 +43,33 @@ def test_metrics_equal_those_of_the_model(tmp_path):
     assert (found["form"], expected["form"]["name"]) == ({"name": "exported"}, "fast")
 
 
-def test_other_classes_are_an_error(monkeypatch, tmp_path):
-    backend = type("Backend", (), {"names": ("cat", "dog")})()
+@pytest.mark.slow
+def test_metrics_of_several_tasks_equal_those_of_the_model(tmp_path):
+    pytest.importorskip("onnxruntime")
+    config, weights, file = config_with_data(tmp_path), tmp_path / "weights.pth", tmp_path / "scene.onnx"
+    torch.manual_seed(0)
+    torch.save({"state_dict": get_model(config).state_dict()}, weights)
+    assert main(["export", str(config), "--weights", str(weights), "-o", str(file), "-q"]) == 0
+    found, expected = ({}, {})
+    for path, metrics in ((file, found), (weights, expected)):
+        out = tmp_path / path.stem
+        assert main(["test", str(config), "--weights", str(path), "--no-report", "-o", str(out), "-q"]) == 0
+        metrics.update(json.loads((out / "metrics.json").read_text())["metrics"])
+    assert {name.partition("/")[0] for name in found} >= set(SEEN)
+    assert found == pytest.approx(expected, abs=1e-4, rel=1e-4)
+    assert measured(load_config(config).cfg, file) == pytest.approx(found)
+
+
+def test_other_classes_and_tasks_are_errors(monkeypatch, tmp_path):
+    classes = {"detection": TaskClasses(("cat", "dog")), "lanes": TaskClasses()}
+    backend = type("Backend", (), {"classes": classes, "tasks": tuple(classes)})()
     monkeypatch.setattr(tested_file, "exported_backend", lambda *args, **options: backend)
     with pytest.raises(ConfigError, match="found 2 classes, cat, dog"):
-        predict_by_file(torch.nn.Identity(), tmp_path / "a.onnx", ("dog", "cat"))
+        predict_by_file(torch.nn.Identity(), tmp_path / "a.onnx", {"detection": ("dog", "cat")})
+    with pytest.raises(ConfigError, match="expected the task counting of the data, found detection, lanes"):
+        predict_by_file(torch.nn.Identity(), tmp_path / "a.onnx", {"detection": None, "counting": None})
     model = torch.nn.Identity()
-    predict_by_file(model, tmp_path / "a.onnx", ("cat", "dog"))
+    predict_by_file(model, tmp_path / "a.onnx", {"detection": ("cat", "dog"), "lanes": None})
     assert callable(model.test_step)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +40,7 @@ class Predictor:
 
     Attributes:
         prepare: makes the model ready; its arguments are the model, ``weights``, a file, and the ``classes`` of the
-            data.
+            data by task.
         form: the form that a run states; None for that of the model, see :mod:`visionzoo.models.fast_form`.
     """
 
@@ -97,10 +97,11 @@ def _test(plan: RunPlan, folder: Path, predictor: Predictor) -> dict[str, Any]:
 def _prepared(plan: RunPlan, predictor: Predictor) -> Callable[[nn.Module], None] | None:
     if plan.weights is None:
         return None
-    return partial(predictor.prepare, weights=Path(plan.weights), classes=plan.classes)
+    classes = {task: plan.classes_of(task) for task in plan.tasks}
+    return partial(predictor.prepare, weights=Path(plan.weights), classes=classes)
 
 
-def _load(model: nn.Module, weights: Path, classes: Sequence[str] | None) -> None:
+def _load(model: nn.Module, weights: Path, classes: Mapping[str, Sequence[str] | None]) -> None:
     bare = getattr(model, "module", model)
     load_weights(without_pretrained(bare), weights)
     warn_of_other_normalisation(bare, weights)

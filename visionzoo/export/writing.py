@@ -14,7 +14,7 @@ from visionzoo.errors import RunFailed
 from visionzoo.export.exporting import Shape, chosen_shape, export_form, parity_of
 from visionzoo.export.parity import Difference
 from visionzoo.export.preprocessing import largest_size, multiple_of, steps_of
-from visionzoo.graphs.form import head_form
+from visionzoo.graphs.images import image_form
 from visionzoo.graphs.registration_pairs import PairForm
 from visionzoo.inference.backends import Backend
 from visionzoo.inference.exported import SCHEMA
@@ -79,7 +79,7 @@ def form_of(backend: Backend) -> Any:
         NotExportable: the model has no such form.
     """
     tasks, model = backend.tasks, backend.model
-    return task_of(tasks[0]).graph(model) if len(tasks) == 1 else head_form(model)
+    return task_of(tasks[0]).graph(model) if len(tasks) == 1 else image_form(model)
 
 
 def ready(backend: Backend, size: Sequence[int] | None = None) -> Ready:
@@ -123,9 +123,6 @@ def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
     """Return the metadata of a file: all that is needed to run it without the project's configs."""
     backend, form = made.backend, made.form
     several = len(backend.tasks) > 1
-    heads: Any = getattr(backend.model, "heads", None) if several else None
-    of_heads = {task: _settings_of(heads[task]) for task in backend.tasks} if several else {}
-    settings = {**form.settings, **(of_heads or _settings_of(getattr(backend.model, "head", None)))}
     classes = {task: _listed(own.names) for task, own in backend.classes.items()}
     ids = {task: _listed(own.category_ids) for task, own in backend.classes.items()}
     buffers = {name: getattr(form, name) for name in ("mean", "std")}
@@ -151,7 +148,7 @@ def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
         "inputs": [_plain(asdict(each)) for each in form.inputs(size)],
         "outputs": [{"name": name} for name in form.names],
         "fixed_size": made.shape.reason if made.shape.is_fixed else None,
-        "settings": _plain(settings),
+        "settings": _plain(form.settings),
         "weights": {
             "file": None if backend.weights is None else backend.weights.name,
             "sha256": None if backend.weights is None else sha256_of(backend.weights),
@@ -159,10 +156,6 @@ def metadata_of(made: Ready, precision: str = "float32") -> dict[str, Any]:
         },
         "model": _plain(dict(backend.config["model"])),
     }
-
-
-def _settings_of(head: Any) -> dict[str, Any]:
-    return head.graph_settings() if hasattr(head, "graph_settings") else {}
 
 
 def _listed(values: Sequence[Any] | None) -> list[Any] | None:

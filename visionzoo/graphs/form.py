@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from visionzoo.errors import ConfigError
 from visionzoo.layers.sample_sizes import inside_sizes
+from visionzoo.structures.batch import Batch
 from visionzoo.structures.seeded import seeded_image
 
-Compute = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+Compute = Callable[[Sequence[Tensor], Batch, Tensor], Mapping[str, Tensor]]
 Arrays = dict[str, np.ndarray]
 Pair = Callable[..., tuple[Arrays, Arrays]]
 
@@ -40,6 +41,24 @@ class GraphInput:
     multiples: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class HeadGraph:
+    """What a head computes in a graph.
+
+    Attributes:
+        names: names of the outputs in order.
+        compute: function from the feature maps, the batch of normalised images (B, 3, H, W), and the size of each
+            image, (B, 2) int64, to the outputs by name.
+        pair: function that puts the outputs of two runs in one order, if the order depends on rounding.
+        settings: what turns the outputs into results, besides the outputs.
+    """
+
+    names: Sequence[str]
+    compute: Compute
+    pair: Pair | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 class ImageForm(nn.Module):
     """Form of a model of images.
 
@@ -49,13 +68,14 @@ class ImageForm(nn.Module):
     model's preprocessor does.
 
     Args:
-        model: a model with a preprocessor.
-        compute: function from normalised images (B, 3, H, W) float32 and ``sizes`` to the outputs by name.
-        names: names of the outputs in order.
-        settings: what turns the outputs into results, besides the outputs.
-        pair: function that puts the outputs of two runs in one order, if the order depends on rounding.
+        model: a model with a preprocessor; a ``TaskModel`` or one with ``extract_feat``.
+        graphs: what its heads compute, by name. The names of the outputs of several heads begin with the name of the
+            head and a dot.
 
     Attributes:
+        names: names of the outputs in order.
+        settings: what turns the outputs into results, besides the outputs; by head if there are several.
+        pair: function that puts the outputs of two runs in one order; None if no order depends on rounding.
         divisor: padding divisor of the preprocessor.
         multiple: H and W are multiples of it: of ``divisor``, and of what the test pipeline resizes to.
         fixed: reason why the form has one size; empty if H and W may change.
@@ -69,18 +89,17 @@ class ImageForm(nn.Module):
     mean: Tensor | None
     std: Tensor | None
 
-    def __init__(
-        self,
-        model: nn.Module,
-        compute: Compute,
-        names: Sequence[str],
-        pair: Pair | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ):
+    def __init__(self, model: nn.Module, graphs: Mapping[str, HeadGraph]):
         super().__init__()
-        self.pair, self.settings = pair, dict(settings or {})
+        several = len(graphs) > 1
+        self.graphs = {f"{name}." if several else "": graph for name, graph in graphs.items()}
+        self.names = tuple(f"{prefix}{name}" for prefix, graph in self.graphs.items() for name in graph.names)
+        self.settings: dict[str, Any] = {}
+        for name, graph in graphs.items():
+            self.settings |= {name: dict(graph.settings)} if several else graph.settings
+        self.pair = self._paired if any(graph.pair for graph in graphs.values()) else None
         preprocessor: Any = model.data_preprocessor
-        self.model, self.compute, self.names = model, compute, tuple(names)
+        self.model = model
         self.divisor = int(getattr(preprocessor, "pad_size_divisor", 1) or 1)
         padding: Any = getattr(preprocessor, "pad_val", 0)  # mmseg's name
         self.multiple = self.divisor
@@ -100,8 +119,35 @@ class ImageForm(nn.Module):
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
         """Return the outputs in the order of :attr:`names`."""
-        outputs = self.compute(*self.normalised(images, sizes))
-        return tuple(outputs[name] for name in self.names)
+        pixels, sizes = self.normalised(images, sizes)
+        return self.outputs(self.batch(pixels), sizes)
+
+    def batch(self, pixels: Tensor) -> Batch:
+        """Return the second argument of the heads for normalised images; its ``encode`` is the trunk."""
+        model: Any = self.model
+        if hasattr(model, "graph_batch"):
+            return model.graph_batch(pixels)
+        return Batch(pixels, encode=model.extract_feat)
+
+    def outputs(self, batch: Batch, sizes: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of all heads on one pass of the trunk."""
+        whole: Any = batch
+        feats = whole.encode(batch.inputs)
+        found: dict[str, Tensor] = {}
+        for prefix, graph in self.graphs.items():
+            own = graph.compute(feats, batch, sizes)
+            found |= {f"{prefix}{name}": value for name, value in own.items()}
+        return tuple(found[name] for name in self.names)
+
+    def _paired(self, expected: Arrays, found: Arrays, **options: Any) -> tuple[Arrays, Arrays]:
+        """Put the outputs of each head in one order."""
+        first, second = dict(expected), dict(found)
+        for prefix, graph in self.graphs.items():
+            if graph.pair is not None:
+                own = ({name: each[f"{prefix}{name}"] for name in graph.names} for each in (expected, found))
+                for whole, part in zip((first, second), graph.pair(*own, **options), strict=True):
+                    whole |= {f"{prefix}{name}": value for name, value in part.items()}
+        return first, second
 
     def normalised(self, images: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the images, normalised and padded as by the preprocessor, and the size of each."""
@@ -161,29 +207,3 @@ def require_exportable(model: nn.Module) -> None:
     for name, part in model.named_modules():
         if reason := getattr(part, "not_exportable", ""):
             raise NotExportable(f"{name or 'model'} ({type(part).__name__}): {reason}")
-
-
-def head_form(model: nn.Module) -> ImageForm:
-    """Return the form of a model whose heads have ``graph_outputs`` and their names, ``GRAPH_OUTPUTS``.
-
-    The names of the outputs of several heads begin with the name of the head and a dot.
-
-    Raises:
-        NotExportable: the model has no head, a part that cannot be exported, or a head without this method.
-    """
-    whole: Any = model
-    require_exportable(model)
-    heads: dict[str, Any] = {"head": whole.head} if getattr(whole, "head", None) is not None else {}
-    heads |= {f"heads.{name}": head for name, head in dict(getattr(whole, "heads", None) or {}).items()}
-    if getattr(whole, "text_encoder", None) is not None:
-        raise NotExportable("text_encoder: words are split outside a graph, and the exporter has no form for phrases")
-    if not heads:
-        raise NotExportable(f"model ({type(model).__name__}): the exporter has a form for models with a head only")
-    names = []
-    for path, head in heads.items():
-        if not hasattr(head, "graph_outputs"):
-            kind = type(getattr(head, "inner", head)).__name__
-            raise NotExportable(f"{path} ({kind}): it does not define graph_outputs, so it has no exported form")
-        prefix = "" if path == "head" else f"{path.removeprefix('heads.')}."
-        names += [f"{prefix}{name}" for name in head.GRAPH_OUTPUTS]
-    return ImageForm(model, whole.graph_outputs, names)

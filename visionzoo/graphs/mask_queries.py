@@ -1,4 +1,4 @@
-"""Form of mmdet's Mask2Former: logits of the classes and masks of its queries, which are fused outside the graph.
+"""Graph of the head of mmdet's Mask2Former: logits of the classes and masks of its queries, which are fused outside it.
 
 Tensors: B images, Q queries, C classes, N cells of all levels of the encoder, D channels, M heads, P points of a head.
 """
@@ -9,21 +9,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from visionzoo.graphs.form import ImageForm, NotExportable
+from visionzoo.graphs.form import HeadGraph, NotExportable
+from visionzoo.structures.batch import Batch
 
 
-def mask_query_form(model: nn.Module) -> ImageForm:
-    """Return the form of Mask2Former: ``classes``, (B, Q, C + 1), and ``masks``, (B, Q, H / 4, W / 4), logits.
+def mask_query_graph(detector: Any) -> HeadGraph:
+    """Return the graph of Mask2Former: ``classes``, (B, Q, C + 1), and ``masks``, (B, Q, H / 4, W / 4), logits.
 
     The masks have a quarter of the size of the batch. Enlarge them before the fusion.
 
+    Args:
+        detector: holds the head as ``panoptic_head``, and the fusion as ``panoptic_fusion_head``.
+
     Raises:
-        NotExportable: the detector has another head, pixel decoder or fusion.
+        NotExportable: another head, pixel decoder or fusion.
     """
-    detector: Any = model
     head = detector.panoptic_head
     fusion: Any = getattr(detector, "panoptic_fusion_head", None)
     for part, kind in ((head, "Mask2FormerHead"), (head.pixel_decoder, "MSDeformAttnPixelDecoder")):
@@ -33,11 +36,11 @@ def mask_query_form(model: nn.Module) -> ImageForm:
         kind = type(fusion).__name__
         raise NotExportable(f"panoptic_fusion_head ({kind}): the exporter has the form of PanopticFusion only")
 
-    def compute(images: Tensor, sizes: Tensor) -> Mapping[str, Tensor]:
-        classes, masks = type(head).forward(_WithSizes(head), detector.extract_feat(images), None)
+    def compute(feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> Mapping[str, Tensor]:
+        classes, masks = type(head).forward(_WithSizes(head), tuple(feats), None)
         return {"classes": classes[-1], "masks": masks[-1]}
 
-    return ImageForm(model, compute, ("classes", "masks"), settings={"fusion": fusion.graph_settings()})
+    return HeadGraph(("classes", "masks"), compute, settings={"fusion": fusion.graph_settings()})
 
 
 class _WithSizes:
@@ -58,9 +61,10 @@ def decoded(decoder: Any, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]
 
     Args:
         decoder: mmdet's ``MSDeformAttnPixelDecoder``.
-        feats: maps of the backbone, shallow first.
+        feats: maps of the trunk, shallow first; the decoder reads the first ``num_input_levels``.
     """
-    levels = range(len(feats) - 1, len(feats) - 1 - decoder.num_encoder_levels, -1)
+    last = decoder.num_input_levels - 1
+    levels = range(last, last - decoder.num_encoder_levels, -1)
     shapes = [feats[level].shape[2:] for level in levels]
     parts = [_level(decoder, number, level, feats[level]) for number, level in enumerate(levels)]
     query, position, points = (torch.cat(each, 1) for each in zip(*parts, strict=True))
@@ -69,7 +73,7 @@ def decoded(decoder: Any, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]
         query = layer.norms[1](layer.ffn(query))
     memory = query.transpose(1, 2).split([height * width for height, width in shapes], -1)
     maps = [cells.unflatten(-1, tuple(shape)) for cells, shape in zip(memory, shapes, strict=True)]
-    for level in range(len(feats) - len(shapes) - 1, -1, -1):
+    for level in range(last - len(shapes), -1, -1):
         own = decoder.lateral_convs[level](feats[level])
         finer = F.interpolate(maps[-1], size=own.shape[2:], mode="bilinear", align_corners=False)
         maps.append(decoder.output_convs[level](own + finer))

@@ -1,22 +1,22 @@
-"""Forms of mmdet's one-stage detectors: RetinaNet, ATSS and GFL.
+"""Graphs of the heads of mmdet's one-stage detectors: RetinaNet, ATSS and GFL.
 
 Tensors: B images, A anchors of a level, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from visionzoo.errors import one_of
-from visionzoo.graphs.form import ImageForm, NotExportable
+from visionzoo.graphs.form import HeadGraph, NotExportable
 from visionzoo.graphs.pairing import paired_boxes
 from visionzoo.graphs.suppression import suppressed
+from visionzoo.structures.batch import Batch
 
 NAMES = ("boxes", "scores", "labels")
 
@@ -77,28 +77,27 @@ def clipped(boxes: Tensor, sizes: Tensor) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), limit)
 
 
-def one_stage_form(model: nn.Module) -> ImageForm:
-    """Return the form of a one-stage detector, with the outputs :data:`NAMES`.
+def one_stage_graph(detector: Any) -> HeadGraph:
+    """Return the graph of the head of a one-stage detector, with the outputs :data:`NAMES`.
+
+    Args:
+        detector: holds the head as ``bbox_head``.
 
     Raises:
-        NotExportable: its head has no form here.
+        NotExportable: the head has no form here.
     """
-    detector: Any = model
     head = detector.bbox_head
     kind = type(head).__name__
     if kind not in DECODERS:
-        raise NotExportable(
-            f"bbox_head ({kind})", expected=f"{one_of(DECODERS)}", found=kind, advice="add it to graphs/one_stage.py"
-        )
+        raise NotExportable(f"bbox_head ({kind}): the exporter has the form of {', '.join(DECODERS)} only")
     require_plain_nms(head.test_cfg)
 
-    def compute(images: Tensor, sizes: Tensor) -> Mapping[str, Tensor]:
-        levels = levels_of(head, head(detector.extract_feat(images)))
+    def compute(feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> Mapping[str, Tensor]:
+        levels = levels_of(head, head(tuple(feats)))
         candidates = [_candidates(head, level, DECODERS[kind]) for level in levels]
         boxes, scores, labels = (torch.cat(part, 1) for part in zip(*candidates, strict=True))
         cfg = head.test_cfg
         boxes = clipped(boxes, sizes)
-        wide = (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
         found = suppressed(
             boxes,
             scores,
@@ -108,11 +107,11 @@ def one_stage_form(model: nn.Module) -> ImageForm:
             threshold=-1.0,
             overlap=cfg.nms["iou_threshold"],
             most=cfg.max_per_img,
-            valid=wide & (scores >= 0),
+            valid=are_wide(boxes, cfg) & (scores >= 0),
         )
         return dict(zip(NAMES, found, strict=True))
 
-    return ImageForm(model, compute, NAMES, partial(paired_boxes, overlap=head.test_cfg.nms["iou_threshold"]))
+    return HeadGraph(NAMES, compute, partial(paired_boxes, overlap=head.test_cfg.nms["iou_threshold"]))
 
 
 def require_plain_nms(cfg: Any) -> None:
@@ -153,7 +152,7 @@ def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor
 
     A pair whose score is not above the threshold has the score -1.
     """
-    scores = level.logits.sigmoid() if head.use_sigmoid_cls else level.logits.softmax(-1)[..., :-1]
+    scores = probabilities(head, level.logits)
     classes = scores.shape[2]
     score, place = top(scores.flatten(1), head.test_cfg.get("nms_pre", -1))
     anchor, label = place // classes, place % classes
@@ -163,6 +162,16 @@ def _candidates(head: Any, level: Level, decode: Decode) -> tuple[Tensor, Tensor
     if level.factor is not None:
         score = score * level.factor.gather(1, anchor).sigmoid()
     return boxes, torch.where(is_above, score, torch.full_like(score, -1.0)), label
+
+
+def probabilities(head: Any, logits: Tensor) -> Tensor:
+    """Return the scores of the classes of a head, without the background: (B, A, K) of logits."""
+    return logits.sigmoid() if head.use_sigmoid_cls else logits.softmax(-1)[..., :-1]
+
+
+def are_wide(boxes: Tensor, cfg: Any) -> Tensor:
+    """Return which boxes (B, N, 4) are wider and higher than ``min_bbox_size`` of a head's settings, (B, N) bool."""
+    return (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
 
 
 def top(values: Tensor, most: int) -> tuple[Tensor, Tensor]:

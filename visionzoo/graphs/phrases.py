@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from visionzoo.graphs.form import GraphInput, ImageForm, NotExportable, require_exportable
+from visionzoo.graphs.images import head_graph
 from visionzoo.structures.batch import TextStates
 from visionzoo.structures.seeded import seeded_array, seeded_image
 from visionzoo.tokenizers.word_pieces import WordPieceTokenizer
@@ -29,8 +30,8 @@ class PhraseForm(ImageForm):
     def __init__(self, model: nn.Module):
         whole: Any = model
         tokenizer = whole.text_encoder.tokenizer
-        super().__init__(model, lambda images, sizes: {}, ("map",), settings={"tokenizer": _settings_of(tokenizer)})
-        self.settings["mask_threshold"] = whole.head.mask_threshold
+        super().__init__(model, {"head": head_graph(whole.head, "head")})
+        self.settings |= {"tokenizer": _settings_of(tokenizer), "mask_threshold": whole.head.mask_threshold}
         self.most, self.words = int(tokenizer.max_tokens), len(tokenizer)
         self.fixed = self.fixed or "a file of phrases has one size"
 
@@ -47,8 +48,7 @@ class PhraseForm(ImageForm):
         mask = token_mask > 0
         encoder = model.text_encoder
         text = TextStates(encoder.projection(encoder.encode(tokens, mask)), mask)
-        outputs = model.graph_outputs(pixels, sizes, text)
-        return tuple(outputs[name] for name in self.names)
+        return self.outputs(model.graph_batch(pixels, text), sizes)
 
     def inputs(self, size: Sequence[int] | None = None) -> tuple[GraphInput, ...]:
         """Return the inputs for images of ``size`` (H, W)."""

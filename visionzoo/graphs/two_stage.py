@@ -1,4 +1,4 @@
-"""Form of mmdet's two-stage detectors: Faster R-CNN and Mask R-CNN.
+"""Graph of the heads of mmdet's two-stage detectors: Faster R-CNN and Mask R-CNN.
 
 Tensors: B images, N proposals of an image, K classes.
 """
@@ -11,31 +11,43 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import roi_align
 
-from visionzoo.graphs.form import ImageForm, NotExportable
-from visionzoo.graphs.one_stage import NAMES, Level, clipped, decoded, levels_of, require_plain_nms, top
+from visionzoo.graphs.form import HeadGraph, NotExportable
+from visionzoo.graphs.one_stage import (
+    NAMES,
+    Level,
+    are_wide,
+    clipped,
+    decoded,
+    levels_of,
+    probabilities,
+    require_plain_nms,
+    top,
+)
 from visionzoo.graphs.pairing import paired_boxes
 from visionzoo.graphs.suppression import suppressed
+from visionzoo.structures.batch import Batch
 
 
-def two_stage_form(model: nn.Module) -> ImageForm:
-    """Return the form of a detector with a region proposal network and one second stage of boxes, and of masks.
+def two_stage_graph(detector: Any) -> HeadGraph:
+    """Return the graph of a region proposal network and one second stage of boxes, and of masks.
 
     The masks, (B, N, h, w), are probabilities over the boxes; they are pasted into the image outside the graph.
 
+    Args:
+        detector: holds the heads as ``rpn_head`` and ``roi_head``.
+
     Raises:
-        NotExportable: a part of the detector has no form here.
+        NotExportable: a part of the heads has no form here.
     """
-    detector: Any = model
     _check(detector)
     rpn, roi = detector.rpn_head, detector.roi_head
     proposals_cfg = rpn.test_cfg
 
-    def compute(images: Tensor, sizes: Tensor) -> Mapping[str, Tensor]:
-        feats = detector.extract_feat(images)
-        boxes, is_there = _proposals(rpn, proposals_cfg, levels_of(rpn, rpn(feats)), sizes)
+    def compute(feats: Sequence[Tensor], batch: Batch, sizes: Tensor) -> Mapping[str, Tensor]:
+        boxes, is_there = _proposals(rpn, proposals_cfg, levels_of(rpn, rpn(tuple(feats))), sizes)
         read = _regions(roi.bbox_roi_extractor, feats, boxes)
         if roi.with_shared_head:
             read = roi.shared_head(read)
@@ -46,9 +58,9 @@ def two_stage_form(model: nn.Module) -> ImageForm:
 
     pair = partial(paired_boxes, overlap=roi.test_cfg.nms["iou_threshold"])
     if not roi.with_mask:
-        return ImageForm(model, compute, NAMES, pair)
+        return HeadGraph(NAMES, compute, pair)
     settings = {"mask_threshold": roi.test_cfg.mask_thr_binary}
-    return ImageForm(model, compute, (*NAMES, "masks"), pair, settings)
+    return HeadGraph((*NAMES, "masks"), compute, pair, settings)
 
 
 def _check(detector: Any) -> None:
@@ -68,13 +80,11 @@ def _proposals(head: Any, cfg: Any, levels: Sequence[Level], sizes: Tensor) -> t
     """Return the proposals, (B, N, 4), and which of them exist, (B, N) bool."""
     parts = []
     for index, level in enumerate(levels):
-        scores = level.logits.sigmoid() if head.use_sigmoid_cls else level.logits.softmax(-1)[..., :-1]
-        score, anchor = top(scores.flatten(1), cfg.get("nms_pre", -1))
+        score, anchor = top(probabilities(head, level.logits).flatten(1), cfg.get("nms_pre", -1))
         deltas = level.deltas.gather(1, anchor[..., None].expand(-1, -1, 4))
         boxes = clipped(decoded(head.bbox_coder, level.priors[anchor], deltas), sizes)
         parts.append((boxes, score, torch.full_like(anchor, index)))
     boxes, score, label = (torch.cat(part, 1) for part in zip(*parts, strict=True))
-    wide = (boxes[..., 2:] - boxes[..., :2] > cfg.get("min_bbox_size", -1)).all(-1)
     found, _, kept = suppressed(
         boxes,
         score,
@@ -84,7 +94,7 @@ def _proposals(head: Any, cfg: Any, levels: Sequence[Level], sizes: Tensor) -> t
         threshold=-1.0,
         overlap=cfg.nms["iou_threshold"],
         most=cfg.max_per_img,
-        valid=wide,
+        valid=are_wide(boxes, cfg),
     )
     return found, kept >= 0
 

@@ -201,7 +201,7 @@ def _classes_of(metadata: Mapping[str, Any], task: str) -> TaskClasses:
 
 def _prepared_runner(tasks: Sequence[str], metadata: Mapping[str, Any], run: Run) -> tuple[Preparation, Callable]:
     """Return what prepares the inputs of a file, and what runs a batch of them."""
-    if len(metadata["task"]) > 1 and not isinstance(metadata["task"], str):
+    if not isinstance(metadata["task"], str):
         steps = metadata["preprocessing"]["steps"]
         return ExportedPreparation(steps, task_of(tasks[0]).inputs), partial(_run_tasks, tasks, metadata, run)
     prepare, run_batch = _prepared_for_one(task_of(tasks[0]), metadata, run)

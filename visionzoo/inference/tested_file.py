@@ -17,27 +17,40 @@ from visionzoo.inference.exported import exported_backend
 from visionzoo.structures.graph_results import GraphSample
 
 
-def predict_by_file(model: Any, weights: Path, classes: Sequence[str] | None) -> None:
+def predict_by_file(model: Any, weights: Path, classes: Mapping[str, Sequence[str] | None]) -> None:
     """Let an exported file predict the samples that a model is tested on.
 
     Args:
         model: the model that the test loop calls; its ``test_step`` is replaced.
         weights: the file.
-        classes: class names of the data; None if they have none.
+        classes: class names of the data by task; None for a task without classes.
 
     Raises:
-        ConfigError: the file has other classes.
+        ConfigError: the file does not have one of the tasks, or has other classes.
         CheckpointError: the file cannot be read.
     """
     backend = exported_backend(weights, None, device="cpu")
-    if classes and backend.names and tuple(classes) != backend.names:
+    for task, names in classes.items():
+        _require_same(backend, task, names, weights)
+    model.test_step = partial(_tested, backend)
+
+
+def _require_same(backend: Backend, task: str, names: Sequence[str] | None, weights: Path) -> None:
+    if task not in backend.classes:
         raise ConfigError(
             f"{weights}",
-            expected=f"the {len(classes)} classes of the data in their order",
-            found=f"{len(backend.names)} classes, {', '.join(backend.names[:3])}, ...",
+            expected=f"the task {task} of the data",
+            found=", ".join(backend.tasks),
+            advice="test a file of a model of this task",
+        )
+    own = backend.classes[task].names
+    if names and own and tuple(names) != own:
+        raise ConfigError(
+            f"{weights}",
+            expected=f"the {len(names)} classes of the data of {task} in their order",
+            found=f"{len(own)} classes, {', '.join(own[:3])}, ...",
             advice="test the model itself, which matches classes by name",
         )
-    model.test_step = partial(_tested, backend)
 
 
 def _tested(backend: Backend, data: Mapping[str, Any]) -> list[Any]:

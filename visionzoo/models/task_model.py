@@ -183,23 +183,15 @@ class TaskModel(BaseModel):
             return self._raw_outputs(feats, batch) if mode == "tensor" else self._predictions(feats, batch)
         return run_head(self.head, "forward" if mode == "tensor" else "predict", feats, batch)
 
-    def graph_outputs(self, inputs: Tensor, sizes: Tensor, text: TextStates | None = None) -> dict[str, Tensor]:
-        """Return the results as tensors, for an exported graph; see ``graph_outputs`` of the head.
-
-        With several heads, the names begin with the name of the head and a dot.
+    def graph_batch(self, inputs: Tensor, text: TextStates | None = None) -> Batch:
+        """Return what the heads receive besides the feature maps, for an exported graph; ``encode`` makes these maps.
 
         Args:
             inputs: (B, C, H, W), preprocessed.
-            sizes: (B, 2) int64, height and width of each image without padding.
             text: encoded phrases, one for each image, for a model with a text encoder.
         """
         batch = Batch(inputs, text=text, unnormalised=partial(unnormalised, self.data_preprocessor))
-        batch = self._with_encode(batch)
-        feats = self._encoded(batch)
-        if self.heads is None:
-            return self.head.graph_outputs(feats, batch, sizes)
-        found = {name: head.graph_outputs(feats, batch, sizes) for name, head in self.heads.items()}
-        return {f"{name}.{key}": value for name, own in found.items() for key, value in own.items()}
+        return self._with_encode(batch)
 
     def extract_feat(self, inputs: Tensor, data_samples: Sequence[TaskSample] | None = None) -> tuple[Tensor, ...]:
         """Return the feature maps that the heads read."""

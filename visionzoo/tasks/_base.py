@@ -205,14 +205,14 @@ class Task:
         return Examined()
 
     def graph(self, model: nn.Module) -> ImageForm:
-        """Return the form of a model that is exported. By default, its head defines the outputs.
+        """Return the form of a model that is exported. By default, its heads define the outputs.
 
         Raises:
             NotExportable: the model has no such form; the message states why.
         """
-        from visionzoo.graphs.form import head_form
+        from visionzoo.graphs.images import image_form
 
-        return head_form(model)
+        return image_form(model)
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         """Return the sample that :meth:`read` reads from the outputs of an exported model for one image.

@@ -41,7 +41,6 @@ from visionzoo.tasks.inputs.images import ImageInput
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from visionzoo.graphs.form import ImageForm
     from visionzoo.metrics.coco.matching import MatchedImage
 
 _MASK_OPACITY = 0.45
@@ -69,11 +68,6 @@ class Detection(Task):
 
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> Detections:
         return detections_of(sample.pred_instances, (size[0], size[1]), names)
-
-    def graph(self, model: nn.Module) -> ImageForm:
-        from visionzoo.graphs.detectors import detector_form
-
-        return detector_form(model)
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         is_found = outputs["labels"] >= 0

@@ -33,9 +33,8 @@ from visionzoo.tasks._truth import part_of, plain_masks, true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from visionzoo.graphs.form import ImageForm
     from visionzoo.metrics.panoptic.quality import ByCategory
 
 _SHADES = (1.0, 0.8, 1.2, 0.65, 1.4)  # of the objects of a class
@@ -91,11 +90,6 @@ class Panoptic(Task):
             raise InputError("the model returns no panoptic map; use PanopticFusion as model.panoptic_fusion_head")
         scores = sample.get("pred_panoptic_scores")
         return panoptic_result_of(panoptic, scores, None if mmdet_map is None else mmdet_map.sem_seg, names)
-
-    def graph(self, model: nn.Module) -> ImageForm:
-        from visionzoo.graphs.detectors import detector_form
-
-        return detector_form(model)
 
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
         return fused_queries(outputs, frame)

@@ -21,6 +21,7 @@ from visionzoo.reports.plots import empty_figure
 from visionzoo.reports.regions import Region, draw_regions
 from visionzoo.structures.arrays import as_array
 from visionzoo.structures.graph_results import GraphSample, resized
+from visionzoo.structures.query_fusion import fused_queries
 from visionzoo.structures.seeded import seeded_array
 from visionzoo.structures.semantic_maps import NO_CLASS, SemanticMap, predicted_classes, semantic_map_of
 from visionzoo.tasks._base import ResultFile, Task
@@ -31,9 +32,8 @@ from visionzoo.tasks._truth import true_map, true_semantic
 from visionzoo.tasks.inputs.images import ImageInput
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from visionzoo.graphs.form import ImageForm
     from visionzoo.metrics.semantic import SemanticScores
     from visionzoo.structures.graph_results import Frame
 
@@ -62,12 +62,9 @@ class Semantic(Task):
     def read(self, sample: Any, size: tuple[int, ...], names: Sequence[str] | None) -> SemanticMap:
         return semantic_map_of(sample, names)
 
-    def graph(self, model: nn.Module) -> ImageForm:
-        from visionzoo.graphs.segmentors import segmentor_form
-
-        return segmentor_form(model)
-
     def of_graph(self, outputs: Mapping[str, np.ndarray], frame: Frame) -> GraphSample:
+        if "fusion" in frame.settings:
+            return fused_queries(outputs, frame)
         logits = resized(frame.without_padding(outputs["logits"]), frame.original)
         if len(logits) > 1:
             return GraphSample(pred_semantic=logits.argmax(0))
