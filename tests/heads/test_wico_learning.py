@@ -54,11 +54,16 @@ def test_a_few_steps_separate_the_objects_of_an_image():
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("options", "least"), [({}, 0.8), (RANDOM_BERT, 0.75)], ids=["gru", "bert"])
 def test_lavt_finds_objects_of_unseen_layouts(tmp_path, options, least):
-    loaded = load_config(CONFIGS / "lavt_refcoco.py", tiny=True, options=options)
-    outcome = train(loaded, work_dir=tmp_path, device="cpu", seed=0)
-    assert outcome["metrics"]["ref/mIoU"] >= least
+    """The mIoU of a seed was 0.78 to 0.89 with the GRU, and changes with the kernels of a CPU."""
+    found = []
+    for seed in range(3):
+        loaded = load_config(CONFIGS / "lavt_refcoco.py", tiny=True, options=options)
+        outcome = train(loaded, work_dir=tmp_path / f"{seed}", device="cpu", seed=seed)
+        found.append((outcome["metrics"]["ref/mIoU"], outcome["work_dir"]))
+    middle, run = sorted(found)[1]
+    assert middle >= least
     if not options:
-        phrases_move_the_mask(outcome["work_dir"])
+        phrases_move_the_mask(run)
 
 
 @pytest.mark.slow
