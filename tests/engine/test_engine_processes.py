@@ -85,9 +85,10 @@ def test_the_mean_of_two_losses_is_the_loss_of_the_joined_batch() -> None:
     [
         ({}, "none"),
         ({"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}, "pytorch"),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "1"}, "slurm"),
-        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, "none"),
-        ({"SLURM_NTASKS": "", "SLURM_JOB_ID": "1"}, "none"),
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1"}, "slurm"),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, "none"),  # in a script of sbatch, without srun
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, "none"),
+        ({"SLURM_STEP_NUM_TASKS": "", "SLURM_JOB_ID": "1"}, "none"),
     ],
 )
 def test_the_launcher_is_found_in_the_environment(environment: dict[str, Any], launcher: str) -> None:

@@ -206,9 +206,11 @@ def test_only_torch_gets_the_gpu_of_a_process(monkeypatch, needs_torch, device):
         assert (processes.count, args.device) == (2, device)
 
 
-def test_one_task_of_slurm_joins_nobody(monkeypatch):
+@pytest.mark.parametrize("of_srun", [{}, {"SLURM_STEP_NUM_TASKS": "1"}])
+def test_one_task_of_slurm_joins_nobody(monkeypatch, of_srun):
     """An exported file then runs without torch, which would join the processes."""
-    for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "RANK": "0", "WORLD_SIZE": "1"}.items():
+    of_launchers = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "RANK": "0", "WORLD_SIZE": "1"}
+    for name, value in (of_launchers | of_srun).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("visionzoo.system.distributed.find_launcher", lambda: pytest.fail("torch is asked"))
     with joined(argparse.Namespace(), needs_torch=False) as processes:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT = 30 * 86400.0  # seconds in which the slowest process must end
-_NUMBERS = ("WORLD_SIZE", "SLURM_NTASKS")  # variables in which torchrun and srun state the number of processes
+_NUMBERS = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS")  # variables in which torchrun and srun state the number of processes
 
 
 @dataclass(frozen=True)

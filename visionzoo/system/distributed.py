@@ -22,22 +22,27 @@ from visionzoo.errors import ConfigError, ZooError
 T = TypeVar("T")
 
 LAUNCHERS = ("none", "pytorch", "slurm")
+SLURM_COUNT = "SLURM_STEP_NUM_TASKS"  # number of processes that srun started; only srun sets it
 
 
 def find_launcher(environment: Mapping[str, str] | None = None) -> str:
     """Return the launcher of this process: ``pytorch`` (torchrun), ``slurm`` (srun, several tasks) or ``none``.
 
+    A command in the script of sbatch that srun does not start is one process, for any number of tasks of the job.
+
     Args:
         environment: environment variables; None uses those of the process.
 
     Example:
-        >>> find_launcher({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        >>> find_launcher({"SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"})
         'slurm'
+        >>> find_launcher({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        'none'
     """
     env = os.environ if environment is None else environment
     if "RANK" in env and "WORLD_SIZE" in env and "MASTER_ADDR" in env:
         return "pytorch"
-    if int(env.get("SLURM_NTASKS", "1") or 1) > 1 and "SLURM_PROCID" in env:
+    if int(env.get(SLURM_COUNT) or 1) > 1 and "SLURM_PROCID" in env:
         return "slurm"
     return "none"
 
@@ -80,7 +85,7 @@ def _describe_slurm() -> None:
     if "MASTER_ADDR" not in env:
         env["MASTER_ADDR"] = _first_node(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
     env.setdefault("MASTER_PORT", str(29500 + int(env.get("SLURM_JOB_ID", "0")) % 1000))
-    env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env["SLURM_NTASKS"]
+    env["RANK"], env["WORLD_SIZE"] = env["SLURM_PROCID"], env[SLURM_COUNT]
     env["LOCAL_RANK"] = env.get("SLURM_LOCALID", "0")
 
 
