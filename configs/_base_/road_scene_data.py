@@ -1,8 +1,9 @@
 """Lanes of TuSimple, vehicles of TRANCOS and boxes of COCO: every image has the truth of one task.
 
 See datasets/tusimple/README.md, datasets/trancos/README.md and datasets/coco/README.md. An epoch has as many samples as
-the three sets together; half of its batches are boxes, and a third are lanes. For tests, images of all tasks are
-resized to fit into 288x512, so that one pass of the trunk serves all tasks.
+the three sets together; half of them have boxes, and a third have lanes. A batch mixes the tasks, so that norms see the
+same mixture in training as in tests. No image is larger than 288x512, the size of the head of the lanes; for tests,
+images of all tasks are resized to fit into it, so that one pass of the trunk serves all tasks.
 """
 
 size = (288, 512)
@@ -30,6 +31,7 @@ detection_train_pipeline = [
     load,
     boxes,
     dict(type="mmdet.Resize", scale=(512, 288), keep_ratio=True),
+    dict(type="mmdet.RandomCrop", crop_size=(512, 288), allow_negative_crop=True),  # images that are higher than wide
     flip_boxes,
     pack,
 ]
@@ -42,6 +44,7 @@ image_size = dict(
         "train_dataloader.dataset.datasets.lanes.pipeline.4.size",
         "train_dataloader.dataset.datasets.counting.pipeline.2.size",
         "train_dataloader.dataset.datasets.detection.pipeline.2.scale",
+        "train_dataloader.dataset.datasets.detection.pipeline.3.crop_size",
         "val_dataloader.dataset.datasets.lanes.pipeline.1.size",
         "val_dataloader.dataset.datasets.counting.pipeline.2.size",
         "val_dataloader.dataset.datasets.detection.pipeline.1.size",
@@ -69,7 +72,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type="JointSampler", mode="in_turn", weights=dict(lanes=2, counting=1, detection=3)),
+    sampler=dict(type="JointSampler", mode="mixed", weights=dict(lanes=2, counting=1, detection=3)),
     dataset=dict(
         type="JointDataset",
         datasets=dict(
@@ -152,6 +155,7 @@ tiny_detection_train_pipeline = [
     load,
     boxes,
     dict(type="mmdet.Resize", scale=(160, 96), keep_ratio=True),
+    dict(type="mmdet.RandomCrop", crop_size=(160, 96), allow_negative_crop=True),
     flip_boxes,
     pack,
 ]
