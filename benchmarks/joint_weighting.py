@@ -4,9 +4,9 @@
     python benchmarks/joint_weighting.py road_scene --only single pcgrad
 
 Every model has the same parts and sees each sample of its task equally often, in the same order, with the same schedule
-of learning rates per epoch. In turn, a batch has 4 samples of one task; mixed, a batch has 4 samples of each task. The
-table states the first measure of each task after the last epoch, and its difference from the model of this single task,
-relative, positive if the joint model is better.
+of learning rates. A batch of a joint model has 4 samples of each task. The table states the first measure of each task
+after the last epoch, and its difference from the model of this single task, relative, positive if the joint model is
+better.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ BY_HAND = {"counting": 0.01}
 LOADERS, EVALUATORS = ("train_dataloader", "val_dataloader", "test_dataloader"), ("val_evaluator", "test_evaluator")
 
 
-def weightings(tasks: tuple[str, ...]) -> dict[str, tuple[dict[str, Any] | None, str]]:
-    """Return the configs of the weightings and the modes of the sampler by name."""
+def weightings(tasks: tuple[str, ...]) -> dict[str, dict[str, Any] | None]:
+    """Return the configs of the weightings by name."""
     weights = {task: weight for task, weight in BY_HAND.items() if task in tasks}
     return {
-        "sum": (None, "in_turn"),
-        "by_hand": (dict(type="FixedWeights", weights=weights), "in_turn"),
-        "uncertainty": (dict(type="UncertaintyWeighting", regression=list(weights)), "in_turn"),
-        "gradnorm": (dict(type="GradNorm", alpha=0.5), "mixed"),
-        "pcgrad": (dict(type="PCGrad", weights=weights), "mixed"),
+        "sum": None,
+        "by_hand": dict(type="FixedWeights", weights=weights),
+        "uncertainty": dict(type="UncertaintyWeighting", regression=list(weights)),
+        "gradnorm": dict(type="GradNorm", alpha=0.5),
+        "pcgrad": dict(type="PCGrad", weights=weights),
     }
 
 
@@ -81,11 +81,9 @@ def joint(name: str, kind: str, epochs: int | None, seed: int) -> dict[str, Any]
     """Train the model of all tasks."""
     loaded = loaded_config(name, epochs)
     cfg = loaded.cfg
-    weighting, mode = weightings(tuple(cfg.task))[kind]
-    cfg.model.loss_weighting = weighting
-    cfg.train_dataloader.sampler.mode = mode
-    if mode == "mixed":
-        cfg.train_dataloader.batch_size *= len(cfg.task)
+    cfg.model.loss_weighting = weightings(tuple(cfg.task))[kind]
+    cfg.train_dataloader.sampler.mode = "mixed"
+    cfg.train_dataloader.batch_size *= len(cfg.task)
     return measure(loaded, seed)
 
 
