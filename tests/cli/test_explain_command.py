@@ -91,6 +91,7 @@ def test_wrong_use_ends_with_2_and_one_sentence(words, message, images, tmp_path
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
+    assert not list(tmp_path.glob("out/*"))  # so that the corrected command writes into this folder
 
 
 def test_a_model_with_several_heads_needs_the_task(images, tmp_path, capsys):

@@ -632,3 +632,12 @@ def test_stated_number_of_classes_is_that_of_the_folders(config, options, tmp_pa
     class_folders(tmp_path)
     found = data_settings(tmp_path, load_config(config).cfg).options
     assert {path: value for path, value in found.items() if path.startswith("model")} == options
+
+
+def test_a_folder_for_several_tasks_is_refused_with_the_setting_of_a_task(tmp_path):
+    with pytest.raises(DataError) as raised:
+        data_settings(tmp_path, load_config("road_scene").cfg)
+    assert str(raised.value) == (
+        f"--data {tmp_path}: expected a config of one task, found one of lanes, counting, detection; set the folder "
+        f"of each task by --cfg-options, as train_dataloader.dataset.datasets.lanes.data_root={tmp_path}"
+    )

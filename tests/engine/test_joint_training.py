@@ -111,7 +111,12 @@ def test_a_dry_run_runs_a_batch_of_each_task(tmp_path: Path) -> None:
     outcome = train(load_config(path), dry_run=True, device="cpu", quiet=True)
     assert outcome["without_gradient"] == []
     assert len(outcome["inputs"]) == 3
-    assert {name.partition(".")[0] for name in outcome["losses"]} == {"loss", "weight", *TASKS}
+    losses = outcome["losses"]
+    assert {name.partition(".")[0] for name in losses} == {"loss", "weight", *TASKS}
+    parts = {name: name.partition(".")[0] for name in losses if ".loss" in name}
+    assert set(parts.values()) == set(TASKS)
+    total = sum(losses[f"weight.{task}"] * losses[name] for name, task in parts.items())
+    assert losses["loss"] == pytest.approx(total, rel=1e-5)
 
 
 @pytest.mark.parametrize(("batch_size", "absent"), [(2, "counting, saliency, classification"), (1, "saliency")])

@@ -223,6 +223,39 @@ def test_wrong_selections_are_one_sentence(joint, options, error, message):
         Inferencer(*joint, device="cpu", **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            dict(thresholds={"detection": 0.5}),
+            "no task or class of this model is called 'detection'; known: cat, classification, dog, lanes",
+        ),
+        (dict(names="lanes"), "no class of this model is called 'lanes'; known: cat, dog"),
+        (dict(names="counting,cat"), "no class of this model is called 'counting'; known: cat, dog"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_names_that_the_option_takes(options, message):
+    two = {"lanes": TaskClasses(), "counting": TaskClasses(), "classification": TaskClasses(("cat", "dog"))}
+    with pytest.raises(UnknownName) as raised:
+        readers_of(two, **options)
+    assert str(raised.value).startswith(message)
+
+
+def test_classes_of_tasks_without_classes_are_refused():
+    with pytest.raises(UnknownName, match="its results have no names of classes; leave it out"):
+        readers_of({"lanes": TaskClasses(), "counting": TaskClasses()}, names="cat")
+
+
+def test_a_run_of_several_tasks_is_not_continued_with_one(joint, images, tmp_path, capsys):
+    config, weights = joint
+    assert run(config, weights, images / "a.png", "-o", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert run(config, weights, images / "a.png", "-o", tmp_path / "out", "--resume", "--task", "lanes") == 2
+    said = capsys.readouterr().err
+    assert 'error: --resume: expected --task ["lanes", "counting"' in said
+    assert 'found ["lanes"]; give the options of that run' in said
+
+
 def test_a_class_of_several_tasks_may_have_a_comma():
     two = {"lanes": TaskClasses(), "classification": TaskClasses(("tench, Tinca tinca", "cat"))}
     assert readers_of(two, names="cat,tench, Tinca tinca")["classification"].selection.labels == (1, 0)
@@ -376,6 +409,19 @@ def test_a_drawing_without_a_result_of_a_task_says_so():
     np.testing.assert_array_equal(both, alone)
     assert drawn.shape[1] == 320
     np.testing.assert_array_equal(image, scene(60, 80))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (32, 32)])
+def test_the_legend_of_a_narrow_image_is_as_wide_as_its_lines(size):
+    from visionzoo.structures.lanes import Lanes
+    from visionzoo.tasks import JointResult
+
+    task = JointTask({name: task_of(name) for name in ("lanes", "counting")})
+    result = JointResult({"lanes": Lanes((np.array([[0.0, 0.0], [1.0, 1.0]]),), slots=(0,), scores=(0.9,))})
+    drawn = task.draw(np.zeros((*size, 3), np.uint8), result, 4)
+    ink = (drawn[4 * size[0] :] < 128).any(axis=(0, 2))
+    assert 60 < np.flatnonzero(ink).max() < drawn.shape[1] - 4  # "counting: no result" ends before the edge
+    assert (drawn[: 4 * size[0], 4 * size[1] :] == 255).all()
 
 
 def test_the_pipeline_of_inference_is_checked_like_others(tmp_path, capsys):

@@ -39,21 +39,23 @@ class ExplanationWriter:
         self.out, self.explainer = out, explainer
         self.done = self.failed = 0
         self._names: set[Path] = set()
-        self._lines = Lines(out / LINES)
+        self._lines: Lines | None = None  # opened by the first input, so that an error before it leaves no file
 
     def __enter__(self) -> ExplanationWriter:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
 
     def write(self, found: Explanation) -> None:
         """Write the files of one input, then its line."""
         self.done += 1
+        lines = self._lines = self._lines or Lines(self.out / LINES)
         record, made = found.record(), self.explainer
         if found.error is not None:
             self.failed += 1
-            self._lines.add(record)
+            lines.add(record)
             return
         place = self._free(shortened(found.source.place))
         images = {"map": np.rint(255 * found.map).astype(np.uint8), "sheet": made.sheet(found)}
@@ -62,7 +64,7 @@ class ExplanationWriter:
             self._save(paths[key], image)
         record |= {"method": made.method, "layout": made.layout}
         record |= {"model": made.inferencer.name, "task": made.inferencer.task}
-        self._lines.add(record | {key: path.as_posix() for key, path in paths.items()})
+        lines.add(record | {key: path.as_posix() for key, path in paths.items()})
 
     def _free(self, place: Path) -> Path:
         """Return the input's name as a PNG file, with a number if another input has this name."""

@@ -371,9 +371,10 @@ def _settings_by_task(inferencer: Inferencer) -> dict[str, object]:
         "--classes": {name: each.labels for name, each in chosen.items()},
         "--limit": {name: each.limit for name, each in chosen.items()},
     }
+    tasks = {} if isinstance(inferencer.config.get("task"), str) else {"--task": list(chosen)}
     if len(chosen) > 1:
-        return {"--task": list(chosen), **by_option}
-    return {option: next(iter(values.values())) for option, values in by_option.items()}
+        return {**tasks, **by_option}
+    return {**tasks, **{option: next(iter(values.values())) for option, values in by_option.items()}}
 
 
 def _chosen_images(given: str, known: tuple[str, ...]) -> tuple[str, ...]:

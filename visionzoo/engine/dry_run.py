@@ -32,9 +32,9 @@ def dry_run(plan: RunPlan) -> dict[str, Any]:
     If each batch has one of several tasks, one batch of each task is run.
 
     Returns:
-        ``samples`` (names), ``inputs`` (shapes; a list for several batches), ``losses``, numbers of ``parameters`` and
-        ``trainable`` parameters, names of trainable parameters ``without_gradient``, ``iterations`` of a full run, and
-        peak ``memory_bytes``.
+        ``samples`` (names), ``inputs`` (shapes; a list for several batches), ``losses`` (``loss`` is the sum of
+        all batches), numbers of ``parameters`` and ``trainable`` parameters, names of trainable parameters
+        ``without_gradient``, ``iterations`` of a full run, and peak ``memory_bytes``.
 
     Raises:
         RunFailed: the loss is NaN or infinite. The message names the losses and the samples of the batch.
@@ -75,7 +75,8 @@ def _one_step(runner: ZooRunner) -> dict[str, Any]:
         data, logged = _backward(runner, batch)
         names += sample_names(batch)
         inputs.append(shapes(data))
-        losses |= {name: float(value.detach()) for name, value in logged.items()}
+        found = {name: float(value.detach()) for name, value in logged.items()}
+        losses |= found | {"loss": losses.get("loss", 0.0) + found["loss"]}
     return {
         "samples": names,
         "inputs": inputs[0] if len(inputs) == 1 else inputs,

@@ -123,9 +123,14 @@ def _given_to(name: str, own: TaskClasses, chosen: Mapping[str, Any]) -> dict[st
 
 def _require_used(tasks: Sequence[str], known: Sequence[str], chosen: Mapping[str, Any], used: set[str]) -> None:
     """Raise the error of the first task about an option that no task has, and about a name that no task has."""
-    for name in [*(chosen["thresholds"] or {}), *(chosen["classes"] or ())]:
+    scored = [name for name in tasks if "threshold" in task_of(name).selections]
+    for name in chosen["thresholds"] or ():
         if name not in known:
-            raise UnknownName(name, kind="class of this model", known=known)
+            raise UnknownName(name, kind="task or class of this model", known=[*scored, *known[len(tasks) :]])
+    for name in chosen["classes"] or ():
+        if name not in known[len(tasks) :]:
+            hint = "" if known[len(tasks) :] else "its results have no names of classes; leave it out"
+            raise UnknownName(name, kind="class of this model", known=known[len(tasks) :], hint=hint)
     for key in ("threshold", "limit"):
         if chosen[key] is not None and key not in used:
             require_option(task_of(tasks[0]), key, key)

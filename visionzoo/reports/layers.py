@@ -14,6 +14,7 @@ MARKS = ("areas", "region", "heat", "lines", "boxes", "bars")  # what drawings c
 _INK = (0, 0, 0)
 _HEAT = ((66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10))  # of OpenCV's inferno, RGB
 _GREY = (90, 90, 90)
+_LEAST = 20  # width of a legend in heights of a letter, for images that are narrower than its lines
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ def draw_layers(image: np.ndarray, layers: Sequence[Layer], labels: GatheredLabe
         labels: labels of the layers, see :func:`visionzoo.reports.images.gathered_labels`.
 
     Returns:
-        (H + rows + legend, W, 3) uint8 RGB.
+        (H + rows + legend, W, 3) uint8 RGB. An image that is narrower than a legend has white pixels on its right.
 
     Example:
         >>> image, drawn = np.zeros((32, 48, 3), np.uint8), np.full((40, 48, 3), 255, np.uint8)
         >>> layers = [Layer("lanes: 2 lanes", "lines", image), Layer("classification: cat", "bars", drawn)]
         >>> draw_layers(image, layers, GatheredLabels()).shape
-        (68, 48, 3)
+        (68, 180, 3)
     """
     height, canvas, below = len(image), image.astype(np.int16), []
     base = canvas.copy()
@@ -65,8 +66,11 @@ def draw_layers(image: np.ndarray, layers: Sequence[Layer], labels: GatheredLabe
         below.append(layer.drawn[height:])
     drawing = Image.fromarray(canvas.astype(np.uint8))
     write_gathered(ImageDraw.Draw(drawing), labels, drawing.size)
-    legend = _legend(layers, image.shape[1], letter_height(image))
-    return np.concatenate([np.asarray(drawing), *below, legend], axis=0)
+    letters = letter_height(image)
+    legend = _legend(layers, max(image.shape[1], _LEAST * letters), letters)
+    drawn = np.concatenate([np.asarray(drawing), *below], axis=0)
+    missing = legend.shape[1] - drawn.shape[1]
+    return np.concatenate([np.pad(drawn, ((0, 0), (0, missing), (0, 0)), constant_values=255), legend], axis=0)
 
 
 def _legend(layers: Sequence[Layer], width: int, letters: int) -> np.ndarray:

@@ -79,8 +79,9 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
         cfg: the config; its ``task`` and data sets decide which layouts fit.
 
     Raises:
-        DataError: no layout fits, or several do.
+        DataError: no layout fits, or several do, or the config has several tasks.
     """
+    _require_one_task(root, cfg)
     listing = Listing(root)
     if name is not None:
         return _named(listing, name, cfg), root
@@ -98,6 +99,19 @@ def choose_layout(root: Path, name: str | None, cfg: Mapping[str, Any]) -> tuple
     if others:
         raise _other_task(others[0], _seen(Listing(others[0])), cfg)
     raise _unknown(listing, below, cfg)
+
+
+def _require_one_task(root: Path, cfg: Mapping[str, Any]) -> None:
+    """Raise an error if the config has several tasks, because every layout has the truth of one."""
+    task = cfg.get("task")
+    if not isinstance(task, str | None):
+        raise DataError(
+            f"{WHERE} {root}",
+            expected="a config of one task",
+            found=f"one of {', '.join(task)}",
+            advice="set the folder of each task by --cfg-options, "
+            f"as train_dataloader.dataset.datasets.{task[0]}.data_root={root}",
+        )
 
 
 def _seen(listing: Listing) -> dict[str, Layout]:
