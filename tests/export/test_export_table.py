@@ -77,6 +77,7 @@ def test_equal_tiny_variants_are_measured_once(monkeypatch, tmp_path):
         "hmode_ucf_cc_50",
         "membrane_connnet_lite",
         "scnn_resnet18_culane",
+        "image_suite",
     ],
 )
 def test_files_equal_torch(name):
