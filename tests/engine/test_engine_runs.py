@@ -284,6 +284,7 @@ def test_a_dry_run_leaves_no_trace(train_toy: Callable, tmp_path: Path, monkeypa
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # torch makes this folder when a process first trains
     outcome = train_toy("run", dry_run=True, work_dir=None)
     assert outcome["inputs"]["inputs"] == [[3, 8, 6]] * 4
     assert outcome["losses"]["loss"] > 0
