@@ -8,7 +8,6 @@ Tensors: B pairs, N = B rows for one direction or 2 B for both, C channels, H he
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,17 +15,13 @@ import torch
 from torch import Tensor
 
 from visionzoo.allowed import Count
+from visionzoo.config.image_channels import image_channels
 from visionzoo.config.parts import Part
 from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, require_known
 from visionzoo.layers.image_pairs import PairReader
 from visionzoo.registry import MODELS
 from visionzoo.structures.batch import NO_BATCH, Batch, TextStates
-
-_RGB = 3
-
-# Arguments of backbones for the channels of their images; the second one is timm's.
-_CHANNEL_SETTINGS = ("in_channels", "in_chans")
 
 
 @MODELS.register_module()
@@ -88,7 +83,7 @@ class SiamesePair(PairReader):
         self.with_images = with_images
         cfg = dict(backbone or self.VARIANTS[variant])
         self.trunk: Any = MODELS.build(copy.deepcopy(cfg))
-        self.trunk_channels = _channels_of(type(self.trunk), cfg)
+        self.trunk_channels = image_channels(type(self.trunk), cfg)
         self._require_single_images(cfg["type"])
         self._takes_batch = arguments_of(type(self.trunk).forward).know("batch")
         channels, strides = getattr(self.trunk, "out_channels", None), getattr(self.trunk, "out_strides", None)
@@ -138,14 +133,6 @@ class SiamesePair(PairReader):
             text = None if batch.text is None else _of_both(batch.text, per_pair)
             feats = self.trunk(images, Batch(images, text=text, unnormalised=batch.unnormalised))
         return (feats,) if isinstance(feats, Tensor) else tuple(feats)
-
-
-def _channels_of(backbone: type, cfg: Mapping[str, Any]) -> int:
-    """Return the channels of the images that a backbone reads: as in its config, as its class states, or else 3."""
-    parameter = inspect.signature(backbone).parameters.get(_CHANNEL_SETTINGS[0])
-    given = [cfg[name] for name in _CHANNEL_SETTINGS if name in cfg]
-    stated = [] if parameter is None else [parameter.default]
-    return next((each for each in (*given, *stated) if isinstance(each, int)), _RGB)
 
 
 def _of_both(text: TextStates, per_pair: int) -> TextStates:

@@ -86,6 +86,21 @@ def arguments_of(part: Callable[..., Any]) -> Arguments:
     return _of_classes(part.__mro__)
 
 
+def default_of(part: Callable[..., Any], name: str) -> Any:
+    """Return the default of an argument; None if the part has no such argument, or no default for it.
+
+    Example:
+        >>> def crop(size: int, offset: int = 2): ...
+        >>> default_of(crop, "offset"), default_of(crop, "size"), default_of(crop, "angle")
+        (2, None, None)
+    """
+    try:
+        parameter = inspect.signature(part).parameters.get(name)
+    except (TypeError, ValueError):  # some functions in C have no signature
+        return None
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
 def _has_own_new(cls: type) -> bool:
     """Return True if the class has its own ``__new__``, like a named tuple."""
     return "__new__" in vars(cls)

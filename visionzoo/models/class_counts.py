@@ -13,7 +13,6 @@ A part whose ``num_classes`` follows from nothing gets the ``USUAL_CLASSES`` of 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, THINGS, Part
+from visionzoo.config.signatures import default_of
 from visionzoo.errors import ConfigError, DataError, some_of
 from visionzoo.models.library_heads import finds_objects
 from visionzoo.models.part_configs import dense_heads, fill, listed, name_of, parts_in, resolved, roi_heads, takes
@@ -219,7 +219,7 @@ def _fill_class_weight(head: ConfigDict, path: str) -> None:
     """Set the class weights of the loss of a head with queries, whose default is for the classes of COCO."""
     loss = head.get("loss_cls")
     if loss is None:
-        loss = _default_of(head, "loss_cls")
+        loss = default_of(resolved(head), "loss_cls")
         if not isinstance(loss, Mapping) or "class_weight" not in loss:
             return
         # mmdet's defaults have no scope
@@ -237,11 +237,6 @@ def _fill_class_weight(head: ConfigDict, path: str) -> None:
         )
 
 
-def _default_of(part: Mapping, argument: str) -> Any:
-    parameter = inspect.signature(resolved(part)).parameters.get(argument)
-    return None if parameter is None else parameter.default
-
-
 def _fill_fusion(model: ConfigDict) -> None:
     """Give the part that joins masks to a panoptic map the counts of the head, and mmdet's limit of instances."""
     heads = [head for _, head, _ in dense_heads(model) if head.get("num_stuff_classes") is not None]
@@ -254,7 +249,7 @@ def _fill_fusion(model: ConfigDict) -> None:
 
 def _limit_instances(model: ConfigDict, head: ConfigDict) -> None:
     """Lower the limit of instances to the number of pairs of a query and a class. mmdet fails above it."""
-    queries = head.get("num_queries", _default_of(head, "num_queries"))
+    queries = head.get("num_queries", default_of(resolved(head), "num_queries"))
     if not isinstance(queries, int):
         return
     most = queries * (head.num_things_classes + head.num_stuff_classes)

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
+from visionzoo.config.image_channels import SETTINGS
 from visionzoo.config.parts import AUXILIARY_HEAD, HEAD, PROPOSAL_HEAD, ROI_HEAD, Part, parts_of, typed_parts
 from visionzoo.config.signatures import arguments_of
 from visionzoo.errors import ConfigError, UnknownName
@@ -167,7 +168,7 @@ def require_pairs(new: Mapping, old: Mapping) -> None:
     Example:
         >>> require_pairs({"type": "MICDIREncoder"}, {"type": "ICNetEncoder"})
     """
-    if reads_pairs(old) and not reads_pairs(new) and not {"in_channels", "in_chans"} & set(new):
+    if reads_pairs(old) and not reads_pairs(new) and not set(SETTINGS) & set(new):
         raise ConfigError(
             "model.backbone",
             expected=f"a backbone of pairs of images, such as {name_of(old)}",

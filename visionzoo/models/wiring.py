@@ -8,7 +8,6 @@ of anchors, priors and RoI extractors. A value in the config is kept, but an err
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, lcm
@@ -19,6 +18,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from visionzoo.config.image_channels import image_channels
 from visionzoo.config.signatures import Arguments, arguments_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import ConfigError
@@ -156,7 +156,8 @@ def with_replaced_parts(model_cfg: Mapping, replaced: Mapping[str, Mapping]) -> 
 
 def backbone_levels(cfg: Mapping) -> Levels:
     """Return the channels and strides of a backbone, declared or measured with one forward pass."""
-    return _levels_of(cfg, lambda device: torch.zeros(1, _input_channels(cfg), _PROBE, _PROBE, device=device))
+    channels = image_channels(resolved(cfg), cfg)
+    return _levels_of(cfg, lambda device: torch.zeros(1, channels, _PROBE, _PROBE, device=device))
 
 
 def trunk_levels(model_cfg: Mapping) -> Levels:
@@ -226,12 +227,6 @@ def _measure_on(device: str, cfg: Mapping, make_input: Any) -> Levels:
             strides = tuple(max(1, round(_PROBE / feat.shape[-1])) for feat in feats)
     indices = getattr(part, "out_indices", None)
     return Levels(channels, strides, name_of(cfg), None if indices is None else tuple(indices))
-
-
-def _input_channels(cfg: Mapping) -> int:
-    parameter = inspect.signature(resolved(cfg)).parameters.get("in_channels")
-    given = cfg.get("in_channels", getattr(parameter, "default", 3))
-    return given if isinstance(given, int) else 3
 
 
 # --------------------------------------------------------------------------- text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import ConfigDict
 
 from visionzoo.analysis.matrix.parts import Head, text_encoder
 from visionzoo.config.parts import parts_of
+from visionzoo.config.signatures import default_of
 from visionzoo.config.tree import plain
 from visionzoo.models.heads_by_name import heads_by_name
 from visionzoo.models.level_needs import least_levels
@@ -127,8 +127,8 @@ def _return_all_maps(model: ConfigDict) -> None:
     neck = model.get("neck")
     if neck is None or not takes(neck, "num_outs"):
         return
-    usual, maps = signature(resolved(neck)).parameters["num_outs"].default, len(backbone_levels(model.backbone).strides)
-    if neck.get("num_outs", usual) < maps:
+    maps = len(backbone_levels(model.backbone).strides)
+    if (neck.get("num_outs") or default_of(resolved(neck), "num_outs") or maps) < maps:
         neck.num_outs = maps
 
 

@@ -11,7 +11,6 @@ the head. A head with an argument ``dims`` is also there for the other numbers o
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -23,6 +22,7 @@ from mmengine.config import ConfigDict
 from visionzoo.config import config_names, load_config
 from visionzoo.config.loading import has_tiny
 from visionzoo.config.parts import AUXILIARY_HEAD, FUSION_HEAD, HEAD, PROPOSAL_HEAD
+from visionzoo.config.signatures import default_of
 from visionzoo.config.tree import plain
 from visionzoo.errors import UnknownName
 from visionzoo.models.part_configs import listed, parts_in, resolved, takes
@@ -243,8 +243,7 @@ def axes_of(model: Mapping[str, Any]) -> int:
 
 def axes_of_part(cfg: Mapping[str, Any]) -> int:
     """Return the number of spatial axes that a part reads."""
-    parameter = inspect.signature(resolved(cfg)).parameters.get("dims")
-    return 2 if parameter is None else cfg.get("dims", parameter.default)
+    return cfg.get("dims", default_of(resolved(cfg), "dims")) or 2
 
 
 def _names(keys: list[tuple[Any, ...]]) -> dict[tuple[Any, ...], str]:
